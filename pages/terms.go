@@ -59,27 +59,50 @@ func (f details) describeTerms(t booking.Terms) string {
 			return "You may cancel until " + moment(t.Until, f.zone) + ". " + text
 		}
 	}
+	if t.Allowed && b.Amount.Minor > 0 && t.Refund != b.Amount {
+		return "You may cancel until " + moment(t.Until, f.zone) + ". " + f.kept(t.Refund)
+	}
+	text := describePolicy(b, t, f.zone)
+	if t.Allowed {
+		text += f.contested(t.Refund)
+	}
+	return text
+}
+
+// CancellationTerms returns the sentence that the pages show, once a hold or a confirmed
+// booking is paid, about cancelling it, or "" for other bookings. Use it where customers
+// decide to pay, such as payments.Texts.Submit. zone is the resource's; at is usually
+// now. It has less than 500 characters.
+func CancellationTerms(b booking.Booking, zone *time.Location, at time.Time) string {
+	if b.Kind == booking.KindBlock || b.Status != booking.StatusPending && b.Status != booking.StatusConfirmed {
+		return ""
+	}
+	t := b.TermsPaid(at)
+	if !t.Allowed && !t.Until.IsZero() {
+		return "It is too late to cancel this booking: that was possible until " + moment(t.Until, zone) + "."
+	}
+	return describePolicy(b, t, zone)
+}
+
+// describePolicy returns the terms of a paid booking.
+func describePolicy(b booking.Booking, t booking.Terms, zone *time.Location) string {
+	// A hold has the fee of a confirmed booking once it is paid.
+	later := b.TermsPaid(t.FreeUntil)
 	switch {
 	case t.Until.IsZero():
 		return "This booking can be neither cancelled nor moved."
 	case !t.Allowed:
-		return "This booking could be cancelled until " + moment(t.Until, f.zone) + "."
-	}
-	text := ""
-	switch later := b.Terms(t.FreeUntil); {
+		return "This booking could be cancelled until " + moment(t.Until, zone) + "."
 	case b.Amount.Minor == 0:
-		text = "You may cancel until " + moment(t.Until, f.zone) + "."
-	case t.Refund == b.Amount && later.Allowed:
-		text = "You may cancel free of charge until " + moment(t.FreeUntil, f.zone) + ". After that, and until " +
-			moment(t.Until, f.zone) + ", " +
+		return "You may cancel until " + moment(t.Until, zone) + "."
+	case t.Refund != b.Amount:
+		return "You may cancel until " + moment(t.Until, zone) + ". " + kept(b.Amount, t.Refund)
+	case later.Allowed:
+		return "You may cancel free of charge until " + moment(t.FreeUntil, zone) + ". After that, and until " +
+			moment(t.Until, zone) + ", " +
 			amount(later.Fee) + " of " + amount(b.Amount) + " is kept."
-	case t.Refund == b.Amount:
-		text = "You may cancel free of charge until " + moment(t.FreeUntil, f.zone) + ", and not after that."
-	default:
-		text = "You may cancel until " + moment(t.Until, f.zone) + ". " + f.kept(t.Refund)
-		return text
 	}
-	return text + f.contested(t.Refund)
+	return "You may cancel free of charge until " + moment(t.FreeUntil, zone) + ", and not after that."
 }
 
 // notApplied says what happens on cancelling to money that does not pay for the booking,

@@ -27,8 +27,8 @@ type Backlog struct {
 	// Parked payments wait for an operator, since their last change, unless they are
 	// fully refunded or being refunded.
 	Parked BacklogCount
-	// Disputed payments have an open dispute, since their last change. They include
-	// parked ones.
+	// Disputed payments have an open dispute, since the oldest of these was recorded. They
+	// include parked ones.
 	Disputed BacklogCount
 	// RefundsDue are not made at Stripe yet, since they were requested. RefundsStuck are
 	// those that failed three times. Both exclude payments with an open dispute.
@@ -87,7 +87,9 @@ WITH waits (what, since, payment_id) AS MATERIALIZED (
 	SELECT 'parked', p.updated_at, p.id FROM booking_platform.payments p
 	WHERE ` + waitsParkedSQL + `
 	UNION ALL
-	SELECT 'disputed', p.updated_at, p.id FROM booking_platform.payments p WHERE ` + waitsDisputedSQL + `
+	SELECT 'disputed', coalesce((SELECT min(d.created_at) FROM booking_platform.disputes d
+		WHERE d.payment_id = p.id AND NOT d.closed), p.updated_at), p.id
+	FROM booking_platform.payments p WHERE ` + waitsDisputedSQL + `
 	UNION ALL
 	SELECT 'due', r.created_at, r.payment_id FROM booking_platform.refunds r
 	WHERE r.status = 'due' AND ` + undisputedSQL + `

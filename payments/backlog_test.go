@@ -58,12 +58,17 @@ func TestBacklog_Payments(t *testing.T) {
 		_, heard := w.paid(7)
 		w.exec(`UPDATE booking_platform.payments SET refunds_unknown = 1 WHERE id = $1::uuid`, heard.ID)
 		w.exec(`UPDATE booking_platform.payments SET updated_at = statement_timestamp() - interval '2 hours'`)
+		// A dispute that is over does not count, however old, nor does a later one.
+		w.dispute(disputed, "dp_over", "closed", "warning_closed", price)
+		w.dispute(disputed, "dp_new", "created", "needs_response", price)
+		w.exec(`UPDATE booking_platform.disputes SET created_at = statement_timestamp() - CASE id
+			WHEN 'dp_over' THEN interval '9 hours' WHEN 'dp_open' THEN interval '5 hours' ELSE interval '1 hour' END`)
 
 		b := w.backlog()
 		requireWaiting(t, b.Overdue, 1, time.Hour)
 		requireWaiting(t, b.Processing, 1, 2*time.Hour)
 		requireWaiting(t, b.Parked, 1, 2*time.Hour)
-		requireWaiting(t, b.Disputed, 1, 2*time.Hour)
+		requireWaiting(t, b.Disputed, 1, 5*time.Hour)
 		requireWaiting(t, b.RefundsUnknown, 1, 2*time.Hour)
 		require.Zero(t, b.RefundsDue)
 

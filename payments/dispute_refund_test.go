@@ -180,3 +180,58 @@ func TestRefund_MadeBeforeDisputeIsLost(t *testing.T) {
 	require.EqualValues(t, 1500, r[0].Amount.Minor)
 	w.requireBooks()
 }
+
+// Stripe keeps refusing to refund the rest of a payment of which a lost dispute took a
+// part. The refund fails then, for staff to pay it in another way; while it is not known
+// that a dispute was lost, one that is open may yet be found, and the refund waits.
+func TestSettleRefunds_DisputedAfterLoss(t *testing.T) {
+	t.Parallel()
+	for name, lost := range map[string]bool{"a part was lost": true, "no dispute is known": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			between := &interceptor{match: refundCalls, keys: map[string]int{}}
+			between.set(&stripeAnswer{status: 400, kind: "invalid_request_error", code: "charge_disputed"})
+			w := newWorld(t, setup{wrap: between.wrap})
+			b, p := w.paid(0)
+			_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
+			require.NoError(t, err)
+			if lost {
+				_, err = w.stripe.OpenDispute(p.SessionID, stripetest.NewDispute{Amount: 1000})
+				require.NoError(t, err)
+				_, err = w.stripe.CloseDispute(p.SessionID, false)
+				require.NoError(t, err)
+				w.delivered()
+			}
+			tries := 0
+			for w.refundsOf(p)[0].Status == payments.RefundDue && tries < 20 {
+				if tries == 12 {
+					require.Equal(t, 1, w.backlog().RefundsStuck.Count)
+				}
+				_ = w.tryRefunds()
+				tries++
+			}
+			refund := w.refundsOf(p)[0]
+			if !lost {
+				require.Equal(t, payments.RefundDue, refund.Status)
+				require.Equal(t, "charge_disputed", refund.LastError)
+				return
+			}
+			require.Equal(t, payments.LostTries, tries)
+			require.Equal(t, payments.RefundFailed, refund.Status)
+			require.Equal(t, "charge_disputed", refund.Failure)
+			require.EqualValues(t, price-1000, refund.Amount.Minor)
+			require.Equal(t, 1, w.backlog().RefundsFailed.Count)
+			require.Zero(t, w.backlog().RefundsDue)
+
+			between.set(nil)
+			_, err = w.payments.RetryRefund(t.Context(), refund.ID, "operator")
+			require.NoError(t, err)
+			w.settle(1)
+			_, err = w.payments.RefreshRefunds(t.Context())
+			require.NoError(t, err)
+			require.Zero(t, w.backlog())
+			require.EqualValues(t, price-1000, w.stripe.Balance()["eur"].Refunded)
+			w.requireBooks()
+		})
+	}
+}

@@ -14,3 +14,6 @@ const BacklogSQL = backlogSQL
 
 // Shapeable is the list of parameters that Options.ShapeCheckout may set.
 var Shapeable = shapeable
+
+// LostTries is how often a refund is tried that Stripe refuses after a lost dispute.
+const LostTries = lostTries

@@ -23,6 +23,10 @@ const (
 	keyMemory = 23 * 3600
 	// callEnds, in seconds, is longer than any call to Stripe lasts.
 	callEnds = 900
+	// lostTries is how often a refund is tried that Stripe refuses because of a dispute
+	// while a lost one is known and none is open: for about four hours, in which
+	// DiscoverDisputes finds another one.
+	lostTries = 13
 )
 
 // next_try_at is the lease, so the refund of a crashed process is taken up again.
@@ -69,7 +73,9 @@ type dueRefund struct {
 // refund is searched at Stripe by its metadata before a new key is used.
 //
 // A refund that Stripe refuses for good becomes RefundFailed; see
-// [Payments.RefundsNeedingAttention]. Other failures are retried with a growing pause of
+// [Payments.RefundsNeedingAttention]. That includes the rest of a payment of which a lost
+// dispute took a part, if Stripe has refused it for about four hours because of the
+// dispute. Other failures are retried with a growing pause of
 // up to an hour, or after Stripe's Retry-After, which pauses all steps of this process.
 // The step continues after a failure and returns the failures joined.
 func (p *Payments) SettleRefunds(ctx context.Context) (int, error) {
@@ -203,6 +209,8 @@ func (p *Payments) makeRefund(ctx context.Context, d *dueRefund) ([]stripeRefund
 		return all, nil
 	case then == refused && !(d.left(all) >= d.amount.Minor && refusesAmount(err)):
 		return nil, &refusedRefund{others: all, left: d.left(all), err: err}
+	case d.lost && d.tries >= lostTries && refusesDisputed(err):
+		return nil, &refusedRefund{others: all, left: d.amount.Minor, err: err}
 	case then == nextKeyLater && !d.cold:
 		return nil, err
 	}
@@ -387,6 +395,15 @@ func refusesAmount(err error) bool {
 	var se *stripe.Error
 	return errors.As(err, &se) && (se.Param == "amount" || se.Code == stripe.ErrorCodeChargeAlreadyRefunded ||
 		se.Code == stripe.ErrorCodeAmountTooLarge)
+}
+
+// refusesDisputed reports whether Stripe refunds nothing of the charge because of a
+// dispute. It says so after a lost one too (https://docs.stripe.com/error-codes,
+// charge_disputed).
+func refusesDisputed(err error) bool {
+	var se *stripe.Error
+	return errors.As(err, &se) &&
+		(se.Code == stripe.ErrorCodeChargeDisputed || se.Code == stripe.ErrorCodeRefundDisputedPayment)
 }
 
 // refusalCode returns Stripe's code, without its message, which can quote parameters.

@@ -17,6 +17,7 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
 	"github.com/booking-platform/booking-platform/health"
 	"github.com/booking-platform/booking-platform/migrations"
+	"github.com/booking-platform/booking-platform/pages"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 	"github.com/booking-platform/booking-platform/webhook"
@@ -76,6 +77,7 @@ func newServices(cfg config.Config, db *sql.DB, self string, logger *slog.Logger
 		Logger: logger, BaseURL: s.cfg.StripeAPIBase, RequestID: middleware.RequestID,
 		Account: s.cfg.StripeAccount, MissingIsGone: s.stripeFake != nil, OnStep: observe,
 		Admit:  s.limiter.admitBooking,
+		Texts:  checkoutTexts,
 		OnBook: func(_ context.Context, result string, _ error) { s.metrics.Hold(result) },
 	})
 	if err != nil {
@@ -108,6 +110,16 @@ func newServices(cfg config.Config, db *sql.DB, self string, logger *slog.Logger
 	s.ready = health.Ready(check, health.Options{Logger: logger})
 	s.useMetrics()
 	return s, nil
+}
+
+// checkoutTexts shows the terms of a cancellation beside Stripe's pay button.
+func checkoutTexts(_ context.Context, b booking.Booking, r booking.Resource) payments.Texts {
+	zone, err := r.Zone()
+	if err != nil {
+		// The default texts report it.
+		return payments.Texts{}
+	}
+	return payments.Texts{Submit: pages.CancellationTerms(b, zone, time.Now())}
 }
 
 // useStripeFake replaces Stripe by package stripetest if there is no key, which the
