@@ -145,8 +145,17 @@ func (a *Auth) EndAll(ctx context.Context, userID string) (int, error) {
 
 const endAllSessions = `DELETE FROM booking_platform.sessions WHERE user_id = $1::text`
 
-// EndAllTx is EndAll in the caller's transaction.
+// ErrNoTransaction means that [Auth.EndAllTx] was given a pool, or a connection without a
+// transaction.
+var ErrNoTransaction = pg.ErrNoTransaction
+
+// EndAllTx is EndAll in the caller's transaction. A pool, and a connection without a
+// transaction, are refused with [ErrNoTransaction]. One round trip, three with a
+// *sql.Conn.
 func (a *Auth) EndAllTx(ctx context.Context, q Querier, userID string) (int, error) {
+	if err := pg.RequireTransaction(ctx, q); err != nil {
+		return 0, fmt.Errorf("auth: end sessions of a user: %w", err)
+	}
 	n, err := affected(q.ExecContext(ctx, endAllSessions, userID))
 	if err != nil {
 		return 0, fmt.Errorf("auth: end sessions of a user: %w", err)

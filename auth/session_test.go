@@ -156,6 +156,23 @@ func TestCurrent_RecordingUseDoesNotWait(t *testing.T) {
 	}
 }
 
+func TestEndAllTx_RefusesPools(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	a := newAuth(t, db, auth.Options{})
+	conn, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	for name, q := range map[string]auth.Querier{"nothing": nil, "sql.DB": db, "a connection": conn} {
+		_, err := a.EndAllTx(t.Context(), q, "user")
+		require.ErrorIs(t, err, auth.ErrNoTransaction, name)
+	}
+	_, err = conn.ExecContext(t.Context(), `BEGIN`)
+	require.NoError(t, err)
+	_, err = a.EndAllTx(t.Context(), conn, "user")
+	require.NoError(t, err)
+}
+
 func TestEndAllTx_CommitAndRollback(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -3,7 +3,6 @@ package booking
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -157,19 +156,12 @@ type Querier = pg.Querier
 
 // ErrNoTransaction means that [Store.Tx] was given nil or a pool of connections, on which
 // each statement would commit alone.
-var ErrNoTransaction = errors.New("booking: not a transaction: pass a *sql.Tx, or a *sql.Conn on which one has begun")
+var ErrNoTransaction = pg.ErrNoTransaction
 
 // transaction returns q, or a Querier that refuses everything if q is a pool. A single
 // connection may have a transaction open.
 func transaction(q Querier) Querier {
-	switch q := q.(type) {
-	case nil, interface{ Stats() sql.DBStats }, interface{ Begin() (*sql.Tx, error) }:
-		return refusing{}
-	case interface{ Raw(func(any) error) error }:
-		return q.(Querier)
-	case interface {
-		BeginTx(ctx context.Context, opts *sql.TxOptions) (*sql.Tx, error)
-	}:
+	if pg.IsPool(q) {
 		return refusing{}
 	}
 	return q

@@ -2,7 +2,6 @@ package migrations
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 
@@ -11,9 +10,7 @@ import (
 
 // Querier runs the statements of [Check] and [Status]: *sql.DB, *sql.Tx, *sql.Conn and
 // sqlx's types satisfy it.
-type Querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
+type Querier = pg.Querier
 
 // ErrPending means that the database lacks something this code needs. Run [Up], or `host
 // migrate up`.

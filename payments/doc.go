@@ -59,7 +59,9 @@
 // To join your own order with a booking, hold inside your transaction (booking.Store.Tx),
 // insert the order with the booking's id, commit, and then call [Payments.Checkout].
 // Options.OnTransition runs in the transaction that confirms the booking: mark your order
-// as paid there ([TransitionPaid]).
+// as paid there ([TransitionPaid]). Its [Tx] has the *sql.Tx of every change, for a job
+// queue or an ORM, because each change is made in a transaction of a receiver's or of this
+// package's own.
 //
 // The package has no HTTP routes or pages, sends no mail, and knows no taxes or invoices.
 //

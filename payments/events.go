@@ -244,7 +244,7 @@ func (e lockedEvent) releaseHold(ctx context.Context) error {
 // lockedEvent is an event about a payment whose booking is locked. The payment was read
 // before the lock: use only its immutable fields.
 type lockedEvent struct {
-	tx       Tx
+	tx       booking.Querier
 	bookings *booking.Tx
 	event    webhook.Event
 	session  checkoutSession
@@ -373,7 +373,7 @@ func match(ctx context.Context, tx webhook.Tx, ev webhook.Event) (pay Payment, e
 }
 
 type alsoScan struct {
-	row  *sql.Row
+	row  interface{ Scan(dest ...any) error }
 	more any
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -79,13 +80,20 @@ type batcher struct {
 
 type queuedEvent struct {
 	BatchEvent
-	settled chan bool // Buffered: the delivery may no longer wait.
+	settled chan batched // Buffered: the delivery may no longer wait.
+}
+
+// batched is the result of a batch for one event. Without both, nothing of the event was
+// committed.
+type batched struct {
+	settled bool
+	err     error
 }
 
 // settle queues an event and waits for its batch. It returns false if nothing of the
 // event was committed: handle it alone.
-func (b *batcher) settle(ctx context.Context, ev Event) bool {
-	e := &queuedEvent{BatchEvent{ctx, ev}, make(chan bool, 1)}
+func (b *batcher) settle(ctx context.Context, ev Event) (bool, error) {
+	e := &queuedEvent{BatchEvent{ctx, ev}, make(chan batched, 1)}
 	b.mu.Lock()
 	b.queue = append(b.queue, e)
 	b.startLocked()
@@ -93,16 +101,17 @@ func (b *batcher) settle(ctx context.Context, ev Event) bool {
 	timer := time.NewTimer(b.timeout())
 	defer timer.Stop()
 	select {
-	case settled := <-e.settled:
-		return settled
+	case v := <-e.settled:
+		return v.settled, v.err
 	case <-timer.C:
 	case <-ctx.Done():
 	}
 	if b.withdraw(e) {
-		return false
+		return false, nil
 	}
 	// It is part of a running batch, which has a time limit.
-	return <-e.settled
+	v := <-e.settled
+	return v.settled, v.err
 }
 
 // timeout bounds the wait for a batch, and then the batch. Both leave half of the
@@ -133,12 +142,12 @@ func (b *batcher) startLocked() {
 }
 
 func (b *batcher) run(batch []*queuedEvent) {
-	settled := map[string]bool{}
+	results := map[string]batched{}
 	// Deferred, because a handler may panic or end its goroutine.
 	defer func() {
 		_ = recover()
 		for _, e := range batch {
-			e.settled <- settled[e.Event.ID]
+			e.settled <- results[e.Event.ID]
 		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -152,46 +161,83 @@ func (b *batcher) run(batch []*queuedEvent) {
 		return
 	}
 	defer release()
-	ids, err := b.receiver.attemptBatch(ctx, batch, b.handle)
+	err = b.receiver.attemptBatch(ctx, batch, b.handle, results)
 	if err != nil {
-		b.receiver.log.DebugContext(ctx, "webhook batch failed; its events are handled one by one",
-			"events", len(batch), "error", err.Error())
-		return
-	}
-	for _, id := range ids {
-		settled[id] = true
+		level := slog.LevelDebug
+		if errors.Is(err, ErrTransactionEnded) {
+			level = slog.LevelError
+		}
+		b.receiver.log.LogAttrs(ctx, level, "webhook batch failed; its events are handled one by one",
+			slog.Int("events", len(batch)), slog.String("error", err.Error()))
 	}
 }
 
 // attemptBatch is attempt for several events. It takes back the claims of those that were
-// not settled.
-func (r *Receiver) attemptBatch(ctx context.Context, batch []*queuedEvent, handle BatchHandler) ([]string, error) {
+// not settled, and adds the results of the others.
+func (r *Receiver) attemptBatch(ctx context.Context, batch []*queuedEvent, handle BatchHandler,
+	results map[string]batched) (err error) {
 	tx, err := r.begin(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer func() { _ = tx.Rollback() }()
+	var claimed []BatchEvent
+	var settled []string
+	ended, handled := false, false
+	defer func() {
+		_ = tx.Rollback()
+		if ended || !tx.watch.Suspect() {
+			return
+		}
+		// Unless the handler said which events it settled, it may have changed
+		// something for each.
+		parked, open := split(claimed, settled, handled)
+		if failure := r.parkCommitted(ctx, tx.watch, parked, open); failure != nil {
+			err = errors.Join(err, failure)
+			for _, ev := range parked {
+				results[ev.ID] = batched{err: err}
+			}
+		}
+	}()
 
-	claimed, err := r.ledger.claimBatch(ctx, tx, batch)
+	claimed, tx.watch.XID, err = r.ledger.claimBatch(ctx, tx, batch)
 	if err != nil || len(claimed) == 0 {
-		return nil, err
+		return err
 	}
-	settled, err := handle(ctx, handlerTx{tx}, claimed)
+	settled, err = handle(ctx, handlerTx{tx}, claimed)
 	if err != nil {
-		return nil, fmt.Errorf("webhook: handle batch: %w", err)
+		return fmt.Errorf("webhook: handle batch: %w", err)
+	}
+	handled = true
+	if err := tx.watch.Check(ctx, tx.Tx); err != nil {
+		return fmt.Errorf("webhook: handle batch: %w", err)
+	}
+	if len(settled) == 0 {
+		return nil
 	}
 	if len(settled) < len(claimed) {
-		if len(settled) == 0 {
-			return nil, nil
-		}
 		if err := r.ledger.unclaim(ctx, tx, claimed, settled); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := tx.CommitWait(ctx); err != nil {
-		return nil, fmt.Errorf("webhook: commit: %w", err)
+		return fmt.Errorf("webhook: commit: %w", err)
 	}
-	return settled, nil
+	ended = true
+	for _, id := range settled {
+		results[id] = batched{settled: true}
+	}
+	return nil
+}
+
+func split(claimed []BatchEvent, settled []string, handled bool) (parked, open []Event) {
+	for _, e := range claimed {
+		if handled && !slices.Contains(settled, e.Event.ID) {
+			open = append(open, e.Event)
+		} else {
+			parked = append(parked, e.Event)
+		}
+	}
+	return parked, open
 }
 
 // An event that has a row goes to its own transaction. Inserting in the order of the ids
@@ -205,7 +251,7 @@ FROM jsonb_to_recordset($1::jsonb) AS t(id text, type text, api_version text, ac
 	object_id text, session_id text, intent_id text, ref text, payload text, created_at timestamptz)
 ORDER BY t.id
 ON CONFLICT (receiver, stripe_event_id) DO NOTHING
-RETURNING stripe_event_id`
+RETURNING stripe_event_id, pg_current_xact_id()::text`
 
 type batchRow struct {
 	ID         string     `json:"id"`
@@ -221,8 +267,9 @@ type batchRow struct {
 	CreatedAt  *time.Time `json:"created_at"`
 }
 
-// claimBatch claims as processed the events that are new, and returns them.
-func (l *Ledger) claimBatch(ctx context.Context, q Querier, batch []*queuedEvent) ([]BatchEvent, error) {
+// claimBatch claims as processed the events that are new, and returns them and the
+// transaction's id.
+func (l *Ledger) claimBatch(ctx context.Context, q Querier, batch []*queuedEvent) ([]BatchEvent, string, error) {
 	rows := make([]batchRow, len(batch))
 	byID := make(map[string]BatchEvent, len(batch))
 	for n, e := range batch {
@@ -239,21 +286,21 @@ func (l *Ledger) claimBatch(ctx context.Context, q Querier, batch []*queuedEvent
 		}
 		byID[ev.ID] = e.BatchEvent
 	}
-	ids, err := l.queryIDs(ctx, q, claimBatchSQL, rows)
+	ids, xid, err := l.queryIDs(ctx, q, claimBatchSQL, rows)
 	if err != nil {
-		return nil, fmt.Errorf("webhook: claim batch: %w", err)
+		return nil, "", fmt.Errorf("webhook: claim batch: %w", err)
 	}
 	claimed := make([]BatchEvent, len(ids))
 	for n, id := range ids {
 		claimed[n] = byID[id]
 	}
-	return claimed, nil
+	return claimed, xid, nil
 }
 
 const unclaimSQL = `
 DELETE FROM booking_platform.payment_events e
 WHERE e.receiver = $2::text AND e.stripe_event_id IN (SELECT t.id FROM jsonb_to_recordset($1::jsonb) AS t(id text))
-RETURNING e.stripe_event_id`
+RETURNING e.stripe_event_id, pg_current_xact_id()::text`
 
 // unclaim deletes the rows of events that were not settled.
 func (l *Ledger) unclaim(ctx context.Context, q Querier, claimed []BatchEvent, settled []string) error {
@@ -266,27 +313,28 @@ func (l *Ledger) unclaim(ctx context.Context, q Querier, claimed []BatchEvent, s
 	if len(rows)+len(settled) != len(claimed) {
 		return errors.New("webhook: handle batch: the handler returned the id of an event that it was not given")
 	}
-	if _, err := l.queryIDs(ctx, q, unclaimSQL, rows); err != nil {
+	if _, _, err := l.queryIDs(ctx, q, unclaimSQL, rows); err != nil {
 		return fmt.Errorf("webhook: take claims back: %w", err)
 	}
 	return nil
 }
 
-func (l *Ledger) queryIDs(ctx context.Context, q Querier, query string, rows []batchRow) ([]string, error) {
+func (l *Ledger) queryIDs(ctx context.Context, q Querier, query string, rows []batchRow) (
+	ids []string, xid string, err error,
+) {
 	// It cannot fail: strings and times were checked by decode.
 	text, _ := json.Marshal(rows)
 	found, err := q.QueryContext(ctx, query, string(text), l.name)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer found.Close()
-	var ids []string
 	for found.Next() {
 		var id string
-		if err := found.Scan(&id); err != nil {
-			return nil, err
+		if err := found.Scan(&id, &xid); err != nil {
+			return nil, "", err
 		}
 		ids = append(ids, id)
 	}
-	return ids, found.Err()
+	return ids, xid, found.Err()
 }

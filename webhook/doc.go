@@ -30,6 +30,11 @@
 // not call the network or send mail, but record what to do, for another step to do later.
 // Events arrive in any order, so compare states, not times.
 //
+// A handler must not end the transaction. One that does is found, also if it sends COMMIT
+// or ROLLBACK as a statement: the answer is 500 with [ErrTransactionEnded], and what was
+// not committed is rolled back. An event that was committed too early is [Parked], since
+// part of its changes may be missing. Libraries that need a *sql.Tx get it from Tx.SQL.
+//
 // An event without a handler is acknowledged as [Ignored]. A handler returns [Unmatched]
 // if it finds no row for the event, which is then retried until Options.UnmatchedFor. It
 // returns [Ignored] if the event belongs to another program, for example because it has

@@ -9,6 +9,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/lib/pq"
+
 	"github.com/booking-platform/booking-platform/migrations"
 	"github.com/booking-platform/booking-platform/webhook"
 )
@@ -44,6 +46,28 @@ func Example() {
 	go func() { _ = stripe.Run(ctx) }()
 	http.Handle("/webhook", stripe)
 	log.Fatal(http.ListenAndServe(":8080", nil))
+}
+
+// A library that takes a *sql.Tx, such as COPY with lib/pq, River's InsertTx or an ORM,
+// works in the event's transaction. Do not end it.
+func ExampleTx() {
+	var stripe *webhook.Receiver
+	stripe.Handle("invoice.paid", func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+		lines, err := tx.SQL().PrepareContext(ctx, pq.CopyIn("invoice_lines", "event", "line"))
+		if err != nil {
+			return "", err
+		}
+		defer lines.Close()
+		for n := range 2 {
+			if _, err := lines.ExecContext(ctx, ev.ID, n); err != nil {
+				return "", err
+			}
+		}
+		if _, err := lines.ExecContext(ctx); err != nil { // Ends the COPY.
+			return "", err
+		}
+		return webhook.Processed, nil
+	})
 }
 
 // A queue consumer verifies the message, claims the event in its own transaction, does

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
 // DefaultName is the default of Options.Name.
@@ -76,11 +78,11 @@ const overdueSQL = `e.received_at < statement_timestamp() - $16::bigint * interv
 // claim.
 const claimSQL = updateSQL + `
 WHERE ` + openSQL + `
-RETURNING ` + overdueSQL
+RETURNING ` + overdueSQL + `, pg_current_xact_id()::text`
 
 const replayClaimSQL = updateSQL + `
 WHERE e.outcome = ANY (string_to_array($17::text, ','))
-RETURNING ` + overdueSQL
+RETURNING ` + overdueSQL + `, pg_current_xact_id()::text`
 
 // Claim writes the event's row with the outcome that the caller is about to bring about,
 // in the caller's transaction tx. True: do the work in tx and commit. False: the event is
@@ -106,29 +108,36 @@ func (l *Ledger) Claim(ctx context.Context, tx Querier, ev Event, outcome Outcom
 	default:
 		return false, fmt.Errorf("webhook: claim: an event cannot be claimed as %q", outcome)
 	}
-	if err := requireTransaction(ctx, tx); err != nil {
+	if err := pg.RequireTransaction(ctx, tx); err != nil {
 		return false, fmt.Errorf("webhook: claim: %w", err)
 	}
-	claimed, _, err := l.claim(ctx, tx, ev, result{outcome, why})
-	return claimed, err
+	_, _, err := l.claim(ctx, tx, ev, result{outcome, why})
+	if errors.Is(err, errSettled) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
-func (l *Ledger) claim(ctx context.Context, q Querier, ev Event, v result) (claimed, overdue bool, err error) {
+// errSettled means that an event cannot be claimed.
+var errSettled = errors.New("webhook: the event is settled")
+
+// claim returns the transaction's id, and whether the event is older than UnmatchedFor.
+func (l *Ledger) claim(ctx context.Context, q Querier, ev Event, v result) (xid string, overdue bool, err error) {
 	if ev.ID == "" || ev.Type == "" {
-		return false, false, errors.New("webhook: claim: the event has no id or no type")
+		return "", false, errors.New("webhook: claim: the event has no id or no type")
 	}
 	query, args := claimSQL, append(l.rowArgs(ev, v, ""), l.unmatchedFor)
 	if ev.claimable != "" {
 		query, args = replayClaimSQL, append(args, ev.claimable)
 	}
-	err = q.QueryRowContext(ctx, query, args...).Scan(&overdue)
+	err = q.QueryRowContext(ctx, query, args...).Scan(&overdue, &xid)
 	if errors.Is(err, sql.ErrNoRows) {
-		return false, false, nil
+		return "", false, errSettled
 	}
 	if err != nil {
-		return false, false, fmt.Errorf("webhook: claim: %w", err)
+		return "", false, fmt.Errorf("webhook: claim: %w", err)
 	}
-	return true, overdue, nil
+	return xid, overdue, nil
 }
 
 const settleSQL = `

@@ -69,9 +69,16 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *annotations) (resul
 				r.logDelivery(ctx, slog.LevelWarn, "webhook delivery ended after its answer", d, n)
 			}
 		}()
-		if b := r.batcher(ev); b != nil && b.settle(working, ev) {
-			d.Outcome, d.Err = Processed, nil
-			return
+		if b := r.batcher(ev); b != nil {
+			settled, err := b.settle(working, ev)
+			if settled {
+				d.Outcome, d.Err = Processed, nil
+				return
+			}
+			if err != nil {
+				d.Err = err
+				return
+			}
 		}
 		slot, err := r.inflight.acquireSlot(working)
 		if err != nil {
@@ -125,7 +132,8 @@ func (r *Receiver) transact(ctx context.Context, ev Event, n *annotations) (v re
 	handle, why := r.handler(ev)
 	for range maxTries {
 		n.reset()
-		if v, err = r.attempt(ctx, ev, handle, why); !pg.Retryable(err) {
+		v, err = r.attempt(ctx, ev, handle, why)
+		if !pg.Retryable(err) || errors.Is(err, ErrTransactionEnded) {
 			break
 		}
 	}
@@ -142,7 +150,13 @@ func (r *Receiver) attempt(ctx context.Context, ev Event, handle Handler, why Re
 	if err != nil {
 		return result{}, err
 	}
-	defer func() { _ = tx.Rollback() }()
+	ended := false
+	defer func() {
+		_ = tx.Rollback()
+		if !ended && tx.watch.Suspect() {
+			err = errors.Join(err, r.parkCommitted(ctx, tx.watch, []Event{ev}, nil))
+		}
+	}()
 
 	if handle == nil {
 		v, err = r.recordIgnored(ctx, tx, ev, why)
@@ -155,22 +169,27 @@ func (r *Receiver) attempt(ctx context.Context, ev Event, handle Handler, why Re
 	if err := tx.CommitWait(ctx); err != nil {
 		return result{}, fmt.Errorf("webhook: commit: %w", err)
 	}
+	ended = true
 	return v, nil
 }
 
 // handle claims the event as processed, calls the handler, and corrects the claim if
 // needed.
 func (r *Receiver) handle(ctx context.Context, tx txQuerier, ev Event, handle Handler) (result, error) {
-	claimed, overdue, err := r.ledger.claim(ctx, tx, ev, result{outcome: Processed})
+	xid, overdue, err := r.ledger.claim(ctx, tx, ev, result{outcome: Processed})
+	if errors.Is(err, errSettled) {
+		return result{outcome: Duplicate}, nil
+	}
 	if err != nil {
 		return result{}, err
 	}
-	if !claimed {
-		return result{outcome: Duplicate}, nil
-	}
+	tx.watch.XID = xid
 	v, err := call(ctx, handle, handlerTx{tx}, ev)
 	if err != nil {
 		return result{}, err
+	}
+	if err := tx.watch.Check(ctx, tx.Tx); err != nil {
+		return result{}, fmt.Errorf("webhook: handle %s: %w", ev.Type, err)
 	}
 	if v.outcome == Unmatched && overdue {
 		v = result{Ignored, ReasonNotOurs}
@@ -198,7 +217,7 @@ func (r *Receiver) begin(ctx context.Context) (txQuerier, error) {
 	if err != nil {
 		return txQuerier{}, fmt.Errorf("webhook: begin: %w", err)
 	}
-	return txQuerier{&sqlx.Tx{Tx: tx.Tx, Mapper: r.db.Mapper}, tx, r.prepared}, nil
+	return txQuerier{&sqlx.Tx{Tx: tx.Tx, Mapper: r.db.Mapper}, tx, r.prepared, &pg.Watch{}}, nil
 }
 
 // call runs a handler and rejects outcomes it may not return.

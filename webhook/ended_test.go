@@ -1,0 +1,255 @@
+package webhook_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/internal/testdb"
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+// endings are the ways in which a handler can end its transaction.
+var endings = map[string]struct {
+	commits bool
+	end     func(ctx context.Context, tx webhook.Tx) error
+}{
+	"SQL().Commit":   {true, func(_ context.Context, tx webhook.Tx) error { return tx.SQL().Commit() }},
+	"SQL().Rollback": {false, func(_ context.Context, tx webhook.Tx) error { return tx.SQL().Rollback() }},
+	"a statement through SQL()": {true, func(ctx context.Context, tx webhook.Tx) error {
+		_, err := tx.SQL().ExecContext(ctx, `COMMIT`)
+		return err
+	}},
+	"a prepared statement": {true, func(ctx context.Context, tx webhook.Tx) error {
+		stmt, err := tx.PrepareContext(ctx, `COMMIT`)
+		if err != nil {
+			return err
+		}
+		_, err = stmt.ExecContext(ctx)
+		return err
+	}},
+	"COMMIT":                       {true, sends(`COMMIT`)},
+	"END with comments":            {true, sends("-- name: End :exec\n /* all */ end work")},
+	"COMMIT AND CHAIN":             {true, sends(`COMMIT AND CHAIN`)},
+	"COMMIT and BEGIN":             {true, sends(`COMMIT`, `BEGIN`)},
+	"ROLLBACK":                     {false, sends(`rollback`)},
+	"ABORT":                        {false, sends("\n\tABORT")},
+	"ROLLBACK AND CHAIN":           {false, sends(`ROLLBACK AND CHAIN`)},
+	"ROLLBACK and BEGIN":           {false, sends(`ROLLBACK`, `BEGIN`)},
+	"ROLLBACK, BEGIN and a change": {false, sends(`ROLLBACK`, `BEGIN`, `INSERT INTO public.effects VALUES ('lost')`)},
+}
+
+func sends(statements ...string) func(context.Context, webhook.Tx) error {
+	return func(ctx context.Context, tx webhook.Tx) error {
+		for _, query := range statements {
+			if _, err := tx.ExecContext(ctx, query); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// observed collects the errors of deliveries by event.
+type observed struct {
+	mu   sync.Mutex
+	errs map[string]error
+}
+
+func (o *observed) observe(_ context.Context, d webhook.Delivery) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.errs == nil {
+		o.errs = map[string]error{}
+	}
+	o.errs[d.EventID] = d.Err
+}
+
+func (o *observed) of(id string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.errs[id]
+}
+
+func TestTx_HandlerEndsTransaction(t *testing.T) {
+	t.Parallel()
+	for _, driver := range []testdb.Driver{testdb.PQ, testdb.PGX} {
+		for name, ending := range endings {
+			for _, after := range []string{"success", "an error", "a panic"} {
+				t.Run(fmt.Sprint(driver, name, " ", after), func(t *testing.T) {
+					t.Parallel()
+					db := testdb.Open(t, driver, testdb.URL(t))
+					effects(t, db)
+					var seen observed
+					r := newReceiver(t, db, webhook.Options{Observe: seen.observe})
+					mended := false
+					r.Handle(completed, func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+						outcome, err := effect(ctx, tx, ev)
+						if err != nil || mended {
+							return outcome, err
+						}
+						if err := ending.end(ctx, tx); err != nil {
+							return "", err
+						}
+						switch after {
+						case "an error":
+							return "", errors.New("out of tea")
+						case "a panic":
+							panic("out of tea")
+						}
+						return outcome, nil
+					})
+					require.Equal(t, failed, send(t, r, event("evt_1", completed)))
+					e := entry(t, db, "evt_1")
+					require.Equal(t, string(event("evt_1", completed)), e.Payload)
+					if after == "success" || ending.commits && after == "an error" {
+						require.ErrorIs(t, seen.of("evt_1"), webhook.ErrTransactionEnded)
+						require.Contains(t, e.LastError, webhook.ErrTransactionEnded.Error())
+					}
+					mended = true
+					if ending.commits {
+						// Neither done again nor taken for complete.
+						require.Equal(t, webhook.Parked, e.Outcome)
+						require.Equal(t, done(webhook.Duplicate), send(t, r, event("evt_1", completed)))
+					} else {
+						require.Equal(t, webhook.Failed, e.Outcome)
+						require.Zero(t, countEffects(t, db))
+						require.Equal(t, done(webhook.Processed), send(t, r, event("evt_1", completed)))
+					}
+					require.Equal(t, 1, countEffects(t, db))
+					require.Equal(t, done(webhook.Processed), send(t, r, event("evt_2", completed)), "the pool is usable")
+				})
+			}
+		}
+	}
+}
+
+// The events that the batch handler left open, and all of a batch that is rolled back,
+// are processed alone.
+func TestHandleBatch_HandlerEndsTransaction(t *testing.T) {
+	t.Parallel()
+	for _, driver := range []testdb.Driver{testdb.PQ, testdb.PGX} {
+		for name, ending := range endings {
+			t.Run(fmt.Sprint(driver, name), func(t *testing.T) {
+				t.Parallel()
+				var seen observed
+				c := newBatchFixture(t, testdb.Open(t, driver, testdb.URL(t)), webhook.Options{Observe: seen.observe}, effect,
+					func(ctx context.Context, tx webhook.Tx, events []webhook.BatchEvent) ([]string, error) {
+						settled, err := effectBatch(ctx, tx, events[1:])
+						if err != nil {
+							return nil, err
+						}
+						return settled, ending.end(ctx, tx)
+					})
+				got := c.sendBatch("evt_0", "evt_1", "evt_2")
+				for _, id := range []string{"evt_first", "evt_second", "evt_0", "evt_1", "evt_2"} {
+					e := entry(t, c.db, id)
+					if ending.commits && (id == "evt_1" || id == "evt_2") {
+						require.Equal(t, failed, got[id], id)
+						require.ErrorIs(t, seen.of(id), webhook.ErrTransactionEnded)
+						require.Equal(t, webhook.Parked, e.Outcome)
+						require.Equal(t, string(event(id, completed)), e.Payload)
+						require.Equal(t, done(webhook.Duplicate), send(t, c, event(id, completed)))
+						continue
+					}
+					require.Equal(t, done(webhook.Processed), got[id], id)
+					require.Equal(t, webhook.Processed, e.Outcome)
+				}
+				require.Equal(t, 5, countEffects(t, c.db), "each once")
+			})
+		}
+	}
+}
+
+// After an error it is not known which events the handler has changed something for.
+func TestHandleBatch_CommitsAndFails(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func() error{
+		"an error": func() error { return errors.New("out of tea") },
+		"a panic":  func() error { panic("out of tea") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newBatchFixture(t, testdb.New(t), webhook.Options{}, effect,
+				func(ctx context.Context, tx webhook.Tx, events []webhook.BatchEvent) ([]string, error) {
+					settled, err := effectBatch(ctx, tx, events)
+					if err != nil {
+						return nil, err
+					}
+					return settled, errors.Join(tx.SQL().Commit(), fail())
+				})
+			got := c.sendBatch("evt_1", "evt_2")
+			for _, id := range []string{"evt_1", "evt_2"} {
+				require.Equal(t, http.StatusInternalServerError, got[id].Status)
+				require.Equal(t, webhook.Parked, entry(t, c.db, id).Outcome)
+			}
+			require.Equal(t, 4, countEffects(t, c.db))
+		})
+	}
+}
+
+// What looks like an ending but is none.
+func TestTx_SQLWithoutEnding(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		effects(t, db)
+		r := newReceiver(t, db, webhook.Options{})
+		r.Handle(completed, func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+			if err := sends(`SAVEPOINT s`, `INSERT INTO public.effects VALUES ('undone')`, `ROLLBACK TO SAVEPOINT s`)(ctx,
+				tx); err != nil {
+				return "", err
+			}
+			_, err := tx.SQL().ExecContext(ctx, `INSERT INTO public.effects (event_id) VALUES ($1::text)`, ev.ID)
+			return webhook.Processed, err
+		})
+		require.Equal(t, done(webhook.Processed), send(t, r, event("evt_1", completed)))
+		require.Equal(t, 1, countEffects(t, db))
+	})
+}
+
+// BEGIN, claim, the handler's statement, COMMIT.
+func TestRoundTrips_Delivery(t *testing.T) {
+	t.Parallel()
+	db, trips := testdb.Counting(t)
+	effects(t, db)
+	r := newReceiver(t, db, webhook.Options{})
+	r.Handle(completed, effect)
+	r.Handle("sql", func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+		_ = tx.SQL()
+		return effect(ctx, tx, ev)
+	})
+	for n, want := range map[string]int64{completed: 4, "sql": 5} {
+		require.Equal(t, done(webhook.Processed), send(t, r, event("evt_warm_"+n, n)))
+		before := trips.Load()
+		require.Equal(t, done(webhook.Processed), send(t, r, event("evt_"+n, n)))
+		require.Equal(t, want, trips.Load()-before, n)
+	}
+}
+
+// A transaction of the caller's for a handler.
+func TestNewTx(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		effects(t, db)
+		tx, err := db.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		defer func() { _ = tx.Rollback() }()
+		handed := webhook.NewTx(tx)
+		require.Same(t, tx, handed.SQL())
+		_, err = effect(t.Context(), handed, webhook.Event{ID: "evt_1"})
+		require.NoError(t, err)
+		var rows struct {
+			N int `db:"n"`
+		}
+		require.NoError(t, handed.QueryRowxContext(t.Context(), `SELECT count(*) AS n FROM public.effects`).StructScan(&rows))
+		require.Equal(t, 1, rows.N)
+		require.NoError(t, tx.Commit())
+		require.Equal(t, 1, countEffects(t, db))
+	})
+}
