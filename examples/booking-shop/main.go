@@ -48,18 +48,39 @@ func main() {
 	}
 	// Stripe redirects customers to APP_URL, so it is the address that their browsers use.
 	url := cmp.Or(os.Getenv("APP_URL"), "http://"+listener.Addr().String())
-	s, err := newShop(ctx, db, url, os.Getenv("STRIPE_SECRET_KEY"), os.Getenv("STRIPE_WEBHOOK_SECRET"))
+	account := account{key: os.Getenv("STRIPE_SECRET_KEY"), webhookSecret: os.Getenv("STRIPE_WEBHOOK_SECRET")}
+	var fake *stripetest.Server
+	if account.key == "" {
+		if fake, account, err = newFake(url); err != nil {
+			log.Fatal(err)
+		}
+	}
+	s, err := newShop(ctx, db, url, account)
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println("The shop is at", url)
-	if err := s.run(ctx, listener); err != nil {
+	if err := s.run(ctx, listener, fake); err != nil {
 		log.Fatal(err)
 	}
 }
 
-// newShop creates the tables and the court. Without a secret key Stripe is the fake.
-func newShop(ctx context.Context, db *sql.DB, url, secretKey, webhookSecret string) (*shop, error) {
+// account is a Stripe account.
+type account struct {
+	key, webhookSecret string
+	api                string // the address of a fake; empty for Stripe's
+}
+
+// newFake returns a fake Stripe, to be served below /stripe of the shop.
+func newFake(url string) (*stripetest.Server, account, error) {
+	a := account{stripetest.SecretKey, stripetest.WebhookSecret, url + "/stripe"}
+	fake, err := stripetest.New(stripetest.Options{SecretKey: a.key, PublicURL: a.api, WebhookURL: url + "/webhook",
+		WebhookSecret: a.webhookSecret})
+	return fake, a, err
+}
+
+// newShop creates the tables and the court.
+func newShop(ctx context.Context, db *sql.DB, url string, stripe account) (*shop, error) {
 	if _, err := migrations.Up(ctx, db, migrations.Payments); err != nil {
 		return nil, err
 	}
@@ -67,27 +88,20 @@ func newShop(ctx context.Context, db *sql.DB, url, secretKey, webhookSecret stri
 		return nil, err
 	}
 	s := &shop{db: db}
-	opts := payments.Options{Logger: slog.Default(), OnTransition: onTransition}
 	var err error
-	if secretKey == "" {
-		secretKey, webhookSecret = "sk_test_example", "whsec_example"
-		// The fake forgets its sessions on restart.
-		opts.BaseURL, opts.MissingIsGone = url+"/stripe", true
-		s.stripe, err = stripetest.New(stripetest.Options{SecretKey: secretKey, PublicURL: url + "/stripe",
-			WebhookURL: url + "/webhook", WebhookSecret: webhookSecret})
-		if err != nil {
-			return nil, err
-		}
-	}
 	s.bookings, err = booking.New(db, booking.Options{Logger: slog.Default(), MaxHoldsPerClient: 10})
 	if err != nil {
 		return nil, err
 	}
-	s.payments, err = payments.New(db, s.bookings, secretKey, url, opts)
+	s.payments, err = payments.New(db, s.bookings, stripe.key, url, payments.Options{
+		Logger: slog.Default(), OnTransition: onTransition,
+		// A fake forgets its sessions on restart.
+		BaseURL: stripe.api, MissingIsGone: stripe.api != "",
+	})
 	if err != nil {
 		return nil, err
 	}
-	s.receiver, err = webhook.New(db, []string{webhookSecret}, webhook.Options{Logger: slog.Default()})
+	s.receiver, err = webhook.New(db, []string{stripe.webhookSecret}, webhook.Options{Logger: slog.Default()})
 	if err != nil {
 		return nil, err
 	}
@@ -96,17 +110,23 @@ func newShop(ctx context.Context, db *sql.DB, url, secretKey, webhookSecret stri
 	return s, err
 }
 
-// run serves and does the background work of each package until ctx ends.
-func (s *shop) run(ctx context.Context, listener net.Listener) error {
-	mux := s.routes()
-	mux.Handle("/webhook", s.receiver)
+// background does the background work of each package until ctx ends.
+func (s *shop) background(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.bookings.Run(ctx) })             // releases expired holds
 	group.Go(func() error { return s.receiver.Run(ctx) })             // retries early events
 	group.Go(func() error { return s.payments.Run(ctx, s.receiver) }) // makes refunds, reconciles
-	if s.stripe != nil {
-		mux.Handle("/stripe/", http.StripPrefix("/stripe", s.stripe))
-		group.Go(func() error { return s.stripe.Run(ctx) }) // delivers webhooks
+	return group.Wait()
+}
+
+// run serves the shop, and the fake if there is one, until ctx ends.
+func (s *shop) run(ctx context.Context, listener net.Listener, fake *stripetest.Server) error {
+	mux := s.routes()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.background(ctx) })
+	if fake != nil {
+		mux.Handle("/stripe/", http.StripPrefix("/stripe", fake))
+		group.Go(func() error { return fake.Run(ctx) }) // delivers webhooks
 	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	group.Go(func() error {

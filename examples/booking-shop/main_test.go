@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
 	"github.com/booking-platform/booking-platform/pgtest"
 )
 
@@ -23,22 +25,31 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const patience = 30 * time.Second
 
-// started runs the shop on an empty database, without a key of Stripe's.
-func started(t *testing.T) (s *shop, address string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address = "http://" + listener.Addr().String()
-	ctx, stop := context.WithCancel(t.Context())
-	s, err = newShop(ctx, pgtest.New(t), address, "", "")
-	require.NoError(t, err)
-	done := make(chan error, 1)
-	go func() { done <- s.run(ctx, listener) }()
-	t.Cleanup(func() { stop(); require.NoError(t, <-done) })
-	return s, address
+// fixture is the shop on an empty database, with a Stripe of its own.
+type fixture struct {
+	*shop
+	stripe  *stripetest.Server
+	address string
 }
 
-// form returns the front page's form with its first slot, filled in.
+func start(t *testing.T) fixture {
+	t.Helper()
+	db, web := pgtest.New(t), http.NewServeMux()
+	stripe, server := stripetest.Start(t, web), httptest.NewServer(web)
+	t.Cleanup(server.Close)
+	s, err := newShop(t.Context(), db, server.URL,
+		account{stripetest.SecretKey, stripetest.WebhookSecret, stripe.URL()})
+	require.NoError(t, err)
+	web.Handle("/", s.routes())
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.background(ctx) }()
+	t.Cleanup(func() { stop(); require.NoError(t, <-done) })
+	return fixture{s, stripe, server.URL}
+}
+
+// form returns the front page's form with its second slot, filled in: the first may begin
+// any moment, and a hold ends when its slot begins.
 func form(t *testing.T, address string) url.Values {
 	t.Helper()
 	_, page := answer(t)(http.Get(address))
@@ -48,7 +59,7 @@ func form(t *testing.T, address string) url.Values {
 		return html.UnescapeString(found[1])
 	}
 	return url.Values{
-		"order": {field(`name="order" value="([^"]+)"`)}, "start": {field(`<option value="([^"]+)"`)},
+		"order": {field(`name="order" value="([^"]+)"`)}, "start": {field(`(?s)<option .*?<option value="([^"]+)"`)},
 		"first": {"Ada"}, "last": {"Lovelace"}, "email": {"ada@example.com"},
 	}
 }
@@ -66,7 +77,7 @@ func answer(t *testing.T) func(*http.Response, error) (*http.Response, string) {
 }
 
 // status returns an order's status, and that of its booking if it is known to the order.
-func (s *shop) status(t *testing.T, order string) (status string, booked booking.Status) {
+func (s fixture) status(t *testing.T, order string) (status string, booked booking.Status) {
 	t.Helper()
 	var id sql.NullString
 	require.NoError(t, s.db.QueryRowContext(t.Context(),
@@ -83,11 +94,12 @@ func (s *shop) status(t *testing.T, order string) (status string, booked booking
 // The customer's way: front page, pay page, order page. Repeated webhooks change nothing.
 func TestShop_BooksAndPays(t *testing.T) {
 	t.Parallel()
-	s, address := started(t)
+	s := start(t)
+	address := s.address
 	f := form(t, address)
 	pay, page := answer(t)(http.PostForm(address+"/orders", f))
 	require.Equal(t, http.StatusOK, pay.StatusCode, page)
-	require.Contains(t, pay.Request.URL.Path, "/stripe/pay/cs_test_", "booking redirects to the pay page")
+	require.Contains(t, pay.Request.URL.Path, "/pay/cs_test_", "booking redirects to the pay page")
 	require.Contains(t, page, "Court 1")
 	status, _ := s.status(t, f.Get("order"))
 	require.Equal(t, "open", status)
@@ -116,7 +128,8 @@ func TestShop_BooksAndPays(t *testing.T) {
 // delivery commits both.
 func TestShop_OrderAndBookingTogether(t *testing.T) {
 	t.Parallel()
-	s, address := started(t)
+	s := start(t)
+	address := s.address
 	_, err := s.db.ExecContext(t.Context(), `ALTER TABLE shop.orders ADD CONSTRAINT none_paid CHECK (status = 'open')`)
 	require.NoError(t, err)
 	f := form(t, address)
@@ -144,7 +157,8 @@ func TestShop_OrderAndBookingTogether(t *testing.T) {
 // and so is another customer's order.
 func TestShop_SlotIsSoldOnce(t *testing.T) {
 	t.Parallel()
-	s, address := started(t)
+	s := start(t)
+	address := s.address
 	f := form(t, address)
 	first, _ := answer(t)(http.PostForm(address+"/orders", f))
 	second, _ := answer(t)(http.PostForm(address+"/orders", f))
@@ -164,13 +178,13 @@ func TestShop_SlotIsSoldOnce(t *testing.T) {
 
 func TestShop_Refusals(t *testing.T) {
 	t.Parallel()
-	_, address := started(t)
+	address := start(t).address
 	for field, c := range map[string]struct {
 		value string
 		want  int
 	}{
 		"start": {"tomorrow", http.StatusBadRequest}, "order": {"1", http.StatusBadRequest},
-		"email": {"ada", http.StatusUnprocessableEntity}, "last": {"", http.StatusUnprocessableEntity},
+		"email": {"ada", http.StatusUnprocessableEntity}, "first": {"", http.StatusUnprocessableEntity},
 	} {
 		f := form(t, address)
 		f.Set(field, c.value)
@@ -181,4 +195,25 @@ func TestShop_Refusals(t *testing.T) {
 		resp, _ := answer(t)(http.Get(address + path))
 		require.Equal(t, http.StatusNotFound, resp.StatusCode, path)
 	}
+}
+
+// Without a key the shop serves a fake, as main does.
+func TestRun_WithTheFake(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := "http://" + listener.Addr().String()
+	fake, stripe, err := newFake(address)
+	require.NoError(t, err)
+	s, err := newShop(t.Context(), pgtest.New(t), address, stripe)
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.run(ctx, listener, fake) }()
+	t.Cleanup(func() { stop(); require.NoError(t, <-done) })
+	pay, page := answer(t)(http.PostForm(address+"/orders", form(t, address)))
+	require.Contains(t, pay.Request.URL.Path, "/stripe/pay/cs_test_", page)
+	_, err = fake.Pay(t.Context(), fake.Sessions()[0].ID)
+	require.NoError(t, err)
+	require.True(t, fake.Events()[0].Delivered)
 }

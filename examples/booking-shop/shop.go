@@ -13,7 +13,6 @@ import (
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/payments"
-	"github.com/booking-platform/booking-platform/payments/stripetest"
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
@@ -37,7 +36,6 @@ type shop struct {
 	bookings *booking.Store
 	payments *payments.Payments
 	receiver *webhook.Receiver
-	stripe   *stripetest.Server // nil with a key
 }
 
 // onTransition marks an order as paid in the transaction that confirms its booking: both
@@ -53,6 +51,7 @@ func onTransition(ctx context.Context, tx payments.Tx, t payments.Transition) er
 
 func (s *shop) routes() *http.ServeMux {
 	mux := http.NewServeMux()
+	mux.Handle("/webhook", s.receiver)
 	mux.HandleFunc("GET /{$}", s.getFront)
 	mux.HandleFunc("POST /orders", s.postOrder)
 	mux.HandleFunc("GET /orders/{id}", s.getOrder)

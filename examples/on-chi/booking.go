@@ -20,7 +20,6 @@ import (
 	"github.com/booking-platform/booking-platform/migrations"
 	"github.com/booking-platform/booking-platform/pages"
 	"github.com/booking-platform/booking-platform/payments"
-	"github.com/booking-platform/booking-platform/payments/stripetest"
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
@@ -31,7 +30,6 @@ type service struct {
 	receiver *webhook.Receiver
 	api      *api.API
 	pages    *pages.Pages
-	stripe   *stripetest.Server // nil with a key
 }
 
 var court = booking.Resource{
@@ -45,24 +43,16 @@ func newService(ctx context.Context, db *sql.DB, c config) (*service, error) {
 		return nil, err
 	}
 	s := &service{config: c}
-	url, key, webhookSecret, apiBase := c.url+"/booking", c.secretKey, c.webhookSecret, ""
+	url := c.url + "/booking"
 	var err error
-	if key == "" {
-		key, webhookSecret, apiBase = "sk_test_example", "whsec_example", c.url+"/stripe"
-		s.stripe, err = stripetest.New(stripetest.Options{SecretKey: key, PublicURL: apiBase,
-			WebhookURL: c.url + "/webhook", WebhookSecret: webhookSecret})
-		if err != nil {
-			return nil, err
-		}
-	}
 	m := newMetrics(c.metrics)
 	s.bookings, err = booking.New(db, booking.Options{Logger: slog.Default(), OwnerSecrets: []string{c.ownerSecret},
 		MaxHoldsPerClient: 10, OnStep: m.step})
 	if err != nil {
 		return nil, err
 	}
-	s.payments, err = payments.New(db, s.bookings, key, url, payments.Options{
-		Logger: slog.Default(), BaseURL: apiBase, MissingIsGone: s.stripe != nil, RequestID: middleware.GetReqID,
+	s.payments, err = payments.New(db, s.bookings, c.secretKey, url, payments.Options{
+		Logger: slog.Default(), BaseURL: c.stripeAPI, MissingIsGone: c.stripeAPI != "", RequestID: middleware.GetReqID,
 		OnBook: m.book, OnStep: m.step,
 		// The calls to Stripe are spans of the request's trace.
 		HTTPClient: &http.Client{Transport: otelhttp.NewTransport(nil, otelhttp.WithTracerProvider(c.traces))},
@@ -70,7 +60,7 @@ func newService(ctx context.Context, db *sql.DB, c config) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.receiver, err = webhook.New(db, []string{webhookSecret}, webhook.Options{
+	s.receiver, err = webhook.New(db, []string{c.webhookSecret}, webhook.Options{
 		Logger: slog.Default(), Observe: m.delivery, OnStep: m.step})
 	if err != nil {
 		return nil, err
@@ -86,7 +76,7 @@ func newService(ctx context.Context, db *sql.DB, c config) (*service, error) {
 	deps := pages.Deps{Bookings: s.bookings, Payments: s.payments, Receiver: s.receiver}
 	s.pages, err = pages.New(deps, pages.Options{
 		URL: url, Client: middleware.GetClientIP, RequestID: middleware.GetReqID, Logger: slog.Default(),
-		Guard: s.staffOnly, User: staff, CalendarPath: s.api.CalendarPath, StripeFake: s.stripe != nil,
+		Guard: s.staffOnly, User: staff, CalendarPath: s.api.CalendarPath, StripeFake: c.stripeAPI != "",
 	})
 	if err != nil {
 		return nil, err
@@ -104,19 +94,16 @@ func (s *service) mount(r chi.Router) {
 		r.Handle("/booking"+path, s.api)
 	}
 	r.Handle("/webhook", s.receiver)
-	if s.stripe != nil {
-		r.Mount("/stripe", http.StripPrefix("/stripe", s.stripe))
-	}
 }
 
-// background starts the work of each package; all of it is safe on every replica.
-func (s *service) background(ctx context.Context, group *errgroup.Group) {
+// background does the work of each package until ctx ends; all of it is safe on every
+// replica.
+func (s *service) background(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.bookings.Run(ctx) })
 	group.Go(func() error { return s.receiver.Run(ctx) })
 	group.Go(func() error { return s.payments.Run(ctx, s.receiver) })
-	if s.stripe != nil {
-		group.Go(func() error { return s.stripe.Run(ctx) })
-	}
+	return group.Wait()
 }
 
 // staffOnly guards the pages and routes of staff by what the service has: here a password.

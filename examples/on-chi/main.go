@@ -32,12 +32,15 @@ import (
 	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
 	"go.opentelemetry.io/otel/sdk/trace"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
 // config is the service's configuration.
 type config struct {
 	url                      string // the public address
-	secretKey, webhookSecret string // Stripe's; empty for the fake
+	secretKey, webhookSecret string // Stripe's
+	stripeAPI                string // the address of a fake; empty for Stripe's
 	staffPassword            string
 	ownerSecret              string // signs the links of customers; the same on all replicas
 	traces                   *trace.TracerProvider
@@ -73,6 +76,16 @@ func main() {
 		traces:        trace.NewTracerProvider(trace.WithBatcher(exporter)),
 		metrics:       prometheus.NewRegistry(),
 	}
+	var fake *stripetest.Server
+	if c.secretKey == "" {
+		// A fake Stripe below /stripe.
+		c.secretKey, c.webhookSecret, c.stripeAPI = stripetest.SecretKey, stripetest.WebhookSecret, c.url+"/stripe"
+		fake, err = stripetest.New(stripetest.Options{SecretKey: c.secretKey, PublicURL: c.stripeAPI,
+			WebhookURL: c.url + "/webhook", WebhookSecret: c.webhookSecret})
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
 	s, err := newService(ctx, db, c)
 	if err != nil {
 		log.Fatal(err)
@@ -81,14 +94,14 @@ func main() {
 	if os.Getenv("STAFF_PASSWORD") == "" {
 		fmt.Printf("Staff: %s/booking/dashboard, user staff, password %s\n", c.url, c.staffPassword)
 	}
-	if err := s.run(ctx, listener); err != nil {
+	if err := s.run(ctx, listener, fake); err != nil {
 		log.Fatal(err)
 	}
 	_ = c.traces.Shutdown(context.WithoutCancel(ctx))
 }
 
 // routes returns the service's router, with the bookings below /booking.
-func (s *service) routes() http.Handler {
+func (s *service) routes() chi.Router {
 	r := chi.NewRouter()
 	r.Use(middleware.RequestID, middleware.ClientIPFromRemoteAddr, middleware.Recoverer,
 		otelhttp.NewMiddleware("on-chi", otelhttp.WithTracerProvider(s.traces)),
@@ -105,10 +118,15 @@ func (s *service) routes() http.Handler {
 }
 
 // run serves, and does the background work of each package, until ctx ends.
-func (s *service) run(ctx context.Context, listener net.Listener) error {
+func (s *service) run(ctx context.Context, listener net.Listener, fake *stripetest.Server) error {
+	routes := s.routes()
 	group, ctx := errgroup.WithContext(ctx)
-	s.background(ctx, group)
-	server := &http.Server{Handler: s.routes(), ReadHeaderTimeout: 5 * time.Second}
+	group.Go(func() error { return s.background(ctx) })
+	if fake != nil {
+		routes.Mount("/stripe", http.StripPrefix("/stripe", fake))
+		group.Go(func() error { return fake.Run(ctx) })
+	}
+	server := &http.Server{Handler: routes, ReadHeaderTimeout: 5 * time.Second}
 	group.Go(func() error {
 		<-ctx.Done()
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)

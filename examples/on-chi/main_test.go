@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"html"
 	"io"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -18,27 +18,36 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
 	"github.com/booking-platform/booking-platform/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// started runs the service on an empty database, without a key of Stripe's.
-func started(t *testing.T) (*service, *tracetest.SpanRecorder) {
+// fixture is the service on an empty database, with a Stripe of its own.
+type fixture struct {
+	*service
+	stripe *stripetest.Server
+	spans  *tracetest.SpanRecorder
+}
+
+func start(t *testing.T) fixture {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	spans := tracetest.NewSpanRecorder()
-	ctx, stop := context.WithCancel(t.Context())
-	s, err := newService(ctx, pgtest.New(t), config{
-		url: "http://" + listener.Addr().String(), staffPassword: "a password", ownerSecret: strings.Repeat("s", 32),
+	db, web, spans := pgtest.New(t), http.NewServeMux(), tracetest.NewSpanRecorder()
+	stripe, server := stripetest.Start(t, web), httptest.NewServer(web)
+	t.Cleanup(server.Close)
+	s, err := newService(t.Context(), db, config{
+		url: server.URL, staffPassword: "a password", ownerSecret: strings.Repeat("s", 32),
+		secretKey: stripetest.SecretKey, webhookSecret: stripetest.WebhookSecret, stripeAPI: stripe.URL(),
 		traces: trace.NewTracerProvider(trace.WithSpanProcessor(spans)), metrics: prometheus.NewRegistry(),
 	})
 	require.NoError(t, err)
+	web.Handle("/", s.routes())
+	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.run(ctx, listener) }()
+	go func() { done <- s.background(ctx) }()
 	t.Cleanup(func() { stop(); require.NoError(t, <-done) })
-	return s, spans
+	return fixture{s, stripe, spans}
 }
 
 // read returns a response with its body.
@@ -57,19 +66,22 @@ func read(t *testing.T) func(*http.Response, error) (*http.Response, string) {
 // so. The request and its calls to Stripe are one trace.
 func TestPages_BookAndPay(t *testing.T) {
 	t.Parallel()
-	s, spans := started(t)
+	s := start(t)
 	_, page := read(t)(http.Get(s.url + "/booking/"))
 	form := url.Values{"firstName": {"Ada"}, "lastName": {"Lovelace"}, "email": {"ada@example.com"}}
 	for _, input := range regexp.MustCompile(`<input [^>]*type="hidden"[^>]*>`).FindAllString(page, -1) {
 		name := regexp.MustCompile(`name="([^"]*)"`).FindStringSubmatch(input)[1]
 		form.Set(name, html.UnescapeString(regexp.MustCompile(`value="([^"]*)"`).FindStringSubmatch(input)[1]))
 	}
-	slot := regexp.MustCompile(`name="(start)" value="([^"]+)"|<option value="([^"]+T[^"]+)"`).FindStringSubmatch(page)
-	require.NotNil(t, slot, page)
-	form.Set("start", html.UnescapeString(slot[2]+slot[3]))
+	slots := regexp.MustCompile(`name="start" value="([^"]+)"|<option value="([^"]+T[^"]+)"`).
+		FindAllStringSubmatch(page, -1)
+	require.NotEmpty(t, slots, page)
+	// Not the first, which may begin any moment: a hold ends when its slot begins.
+	slot := slots[len(slots)-1]
+	form.Set("start", html.UnescapeString(slot[1]+slot[2]))
 	resp, body := read(t)(http.PostForm(s.url+"/booking/book", form))
 	require.Equal(t, http.StatusOK, resp.StatusCode, body)
-	require.Contains(t, resp.Request.URL.Path, "/stripe/pay/cs_test_")
+	require.Contains(t, resp.Request.URL.Path, "/pay/cs_test_")
 	session := s.stripe.Sessions()[0]
 	_, err := s.stripe.Pay(t.Context(), session.ID)
 	require.NoError(t, err)
@@ -82,8 +94,8 @@ func TestPages_BookAndPay(t *testing.T) {
 	require.Equal(t, booking.StatusConfirmed, b.Status)
 
 	var calls int
-	for _, call := range spans.Ended() {
-		for _, request := range spans.Ended() {
+	for _, call := range s.spans.Ended() {
+		for _, request := range s.spans.Ended() {
 			if call.Name() == "HTTP POST" && call.Parent().SpanID() == request.SpanContext().SpanID() {
 				calls++
 			}
@@ -98,7 +110,7 @@ func TestPages_BookAndPay(t *testing.T) {
 // The API below the prefix, beside the pages.
 func TestAPI_BelowThePrefix(t *testing.T) {
 	t.Parallel()
-	s, _ := started(t)
+	s := start(t)
 	resp, body := read(t)(http.Get(s.url + "/booking/api/resources/court-1/next"))
 	require.Equal(t, http.StatusOK, resp.StatusCode, body)
 	require.True(t, json.Valid([]byte(body)))
@@ -112,7 +124,7 @@ func TestAPI_BelowThePrefix(t *testing.T) {
 // The service's own guard protects every page and route of staff.
 func TestGuard_StaffOnly(t *testing.T) {
 	t.Parallel()
-	s, _ := started(t)
+	s := start(t)
 	var guarded []string
 	for _, route := range s.api.Routes() {
 		if strings.HasPrefix(route.Path, "/booking/admin/") && route.Method == http.MethodGet &&

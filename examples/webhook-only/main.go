@@ -55,13 +55,21 @@ func run(ctx context.Context, addr, databaseURL string, out io.Writer) error {
 		return err
 	}
 	defer db.Close()
-	p, err := assemble(ctx, db, "http://"+listener.Addr().String(), slog.New(slog.NewTextHandler(out, nil)))
+	url := "http://" + listener.Addr().String()
+	stripe := account{stripetest.SecretKey, stripetest.WebhookSecret, url + "/stripe"}
+	fake, err := stripetest.New(stripetest.Options{
+		SecretKey: stripe.key, PublicURL: stripe.api, WebhookURL: url + "/webhook", WebhookSecret: stripe.webhookSecret,
+	})
+	if err != nil {
+		return err
+	}
+	p, err := assemble(ctx, db, url, stripe, slog.New(slog.NewTextHandler(out, nil)))
 	if err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	served := make(chan error, 1)
-	go func() { served <- p.serve(ctx, listener) }()
+	go func() { served <- p.serve(ctx, listener, fake) }()
 	o, payAt, err := p.shop.placeOrder(ctx)
 	if err != nil {
 		stop()
@@ -73,44 +81,39 @@ func run(ctx context.Context, addr, databaseURL string, out io.Writer) error {
 	return <-served
 }
 
-// program is the shop, its webhook and the Stripe stand-in.
+// account is a Stripe account; api is the address of Stripe's API.
+type account struct{ key, webhookSecret, api string }
+
+// program is the shop and its webhook.
 type program struct {
 	shop     *shop
-	stripe   *stripetest.Server
 	receiver *webhook.Receiver
-	routes   http.Handler
+	routes   *http.ServeMux
 }
 
 // assemble returns the program, to be served at url.
-func assemble(ctx context.Context, db *sql.DB, url string, log *slog.Logger) (*program, error) {
-	const secretKey, webhookSecret = "sk_test_example", "whsec_example"
-	stand, err := stripetest.New(stripetest.Options{
-		SecretKey: secretKey, PublicURL: url + "/stripe", WebhookURL: url + "/webhook", WebhookSecret: webhookSecret,
-	})
+func assemble(ctx context.Context, db *sql.DB, url string, stripe account, log *slog.Logger) (*program, error) {
+	s, err := newShop(ctx, db, url, stripe.key, stripe.api)
 	if err != nil {
 		return nil, err
 	}
-	s, err := newShop(ctx, db, url, secretKey, url+"/stripe")
-	if err != nil {
-		return nil, err
-	}
-	receiver, err := newWebhook(ctx, db, webhookSecret, log)
+	receiver, err := newWebhook(ctx, db, stripe.webhookSecret, log)
 	if err != nil {
 		return nil, err
 	}
 	mux := s.routes()
 	mux.Handle("/webhook", receiver)
-	mux.Handle("/stripe/", http.StripPrefix("/stripe", stand))
-	return &program{shop: s, stripe: stand, receiver: receiver, routes: mux}, nil
+	return &program{shop: s, receiver: receiver, routes: mux}, nil
 }
 
-// serve handles requests, runs the receiver's background work and the stand-in's
-// deliveries until ctx ends, and then waits for requests in progress.
-func (p *program) serve(ctx context.Context, listener net.Listener) error {
+// serve handles requests, runs the receiver's background work and the fake's deliveries
+// until ctx ends, and then waits for requests in progress.
+func (p *program) serve(ctx context.Context, listener net.Listener, fake *stripetest.Server) error {
+	p.routes.Handle("/stripe/", http.StripPrefix("/stripe", fake))
 	server := &http.Server{Handler: p.routes, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	served, delivered, worked := make(chan error, 1), make(chan error, 1), make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	go func() { delivered <- p.stripe.Run(ctx) }()
+	go func() { delivered <- fake.Run(ctx) }()
 	// Retries events that arrived before their order's commit, and deletes old events.
 	go func() { worked <- p.receiver.Run(ctx) }()
 	select {

@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"strings"
@@ -27,23 +27,40 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const patience = 30 * time.Second
 
-// started runs the program on an empty database.
-func started(t *testing.T) (*program, *sql.DB) {
+// fixture is the program on an empty database, with a Stripe of its own.
+type fixture struct {
+	*program
+	stripe *stripetest.Server
+	db     *sql.DB
+}
+
+func start(t *testing.T) fixture {
 	t.Helper()
-	db := pgtest.New(t)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	db, web := pgtest.New(t), http.NewServeMux()
+	stripe := stripetest.Start(t, web)
+	p, err := assemble(t.Context(), db, "https://shop.example",
+		account{stripetest.SecretKey, stripetest.WebhookSecret, stripe.URL()}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	ctx, stop := context.WithCancel(t.Context())
-	p, err := assemble(ctx, db, "http://"+listener.Addr().String(), slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	served := make(chan error, 1)
-	go func() { served <- p.serve(ctx, listener) }()
-	t.Cleanup(func() { stop(); require.NoError(t, <-served) })
-	return p, db
+	web.Handle("/", p.routes)
+	ctx, stop := context.WithCancel(context.Background())
+	worked := make(chan error, 1)
+	go func() { worked <- p.receiver.Run(ctx) }()
+	t.Cleanup(func() { stop(); require.NoError(t, <-worked) })
+	return fixture{p, stripe, db}
+}
+
+// post delivers an event's body, signed.
+func (p fixture) post(t *testing.T, payload []byte) string {
+	t.Helper()
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/webhook", bytes.NewReader(payload))
+	req.Header.Set("Stripe-Signature", stripetest.Sign(payload, stripetest.WebhookSecret, time.Now()))
+	answer := httptest.NewRecorder()
+	p.routes.ServeHTTP(answer, req)
+	return answer.Body.String()
 }
 
 // pay places an order and pays for it, without checking the webhook's outcome.
-func (p *program) pay(t *testing.T) (order int64, event string) {
+func (p fixture) pay(t *testing.T) (order int64, event string) {
 	t.Helper()
 	o, _, err := p.shop.placeOrder(t.Context())
 	require.NoError(t, err)
@@ -54,16 +71,16 @@ func (p *program) pay(t *testing.T) (order int64, event string) {
 	return o.ID, events[len(events)-1].ID
 }
 
-func (p *program) delivered(t *testing.T, event string) {
+func (p fixture) delivered(t *testing.T, event string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	require.NoError(t, p.stripe.WaitDelivered(ctx, event))
 }
 
-func outcome(t *testing.T, db *sql.DB, event string) webhook.Outcome {
+func (p fixture) outcome(t *testing.T, event string) webhook.Outcome {
 	t.Helper()
-	entries, err := webhook.NewLedger(db, "").List(t.Context(), webhook.ListOptions{})
+	entries, err := webhook.NewLedger(p.db, "").List(t.Context(), webhook.ListOptions{})
 	require.NoError(t, err)
 	require.Len(t, entries, 1)
 	require.Equal(t, event, entries[0].ID)
@@ -73,7 +90,7 @@ func outcome(t *testing.T, db *sql.DB, event string) webhook.Outcome {
 // However often the webhook is delivered: one payment, one parcel, one ledger row.
 func TestWebhook_PaidExactlyOnce(t *testing.T) {
 	t.Parallel()
-	p, db := started(t)
+	p := start(t)
 	id, event := p.pay(t)
 	p.delivered(t, event)
 	attempts, err := p.stripe.Resend(t.Context(), event, 10)
@@ -84,15 +101,15 @@ func TestWebhook_PaidExactlyOnce(t *testing.T) {
 	o, err := p.shop.order(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, order{ID: id, Item: "A mug", Cents: 1400, Status: "paid", Parcels: 1}, o)
-	require.Equal(t, webhook.Processed, outcome(t, db, event))
+	require.Equal(t, webhook.Processed, p.outcome(t, event))
 }
 
 // While parcels cannot be written, the order stays open and the event failed; then the
 // next delivery commits both.
 func TestWebhook_OrderAndEventTogether(t *testing.T) {
 	t.Parallel()
-	p, db := started(t)
-	_, err := db.ExecContext(t.Context(), `ALTER TABLE parcels ADD CONSTRAINT no_parcels CHECK (false) NOT VALID`)
+	p := start(t)
+	_, err := p.db.ExecContext(t.Context(), `ALTER TABLE parcels ADD CONSTRAINT no_parcels CHECK (false) NOT VALID`)
 	require.NoError(t, err)
 	id, event := p.pay(t)
 	attempts, err := p.stripe.Resend(t.Context(), event, 1)
@@ -101,22 +118,22 @@ func TestWebhook_OrderAndEventTogether(t *testing.T) {
 	o, err := p.shop.order(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, order{ID: id, Item: "A mug", Cents: 1400, Status: "open"}, o)
-	require.Equal(t, webhook.Failed, outcome(t, db, event))
+	require.Equal(t, webhook.Failed, p.outcome(t, event))
 
-	_, err = db.ExecContext(t.Context(), `ALTER TABLE parcels DROP CONSTRAINT no_parcels`)
+	_, err = p.db.ExecContext(t.Context(), `ALTER TABLE parcels DROP CONSTRAINT no_parcels`)
 	require.NoError(t, err)
 	p.delivered(t, event)
 	o, err = p.shop.order(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, order{ID: id, Item: "A mug", Cents: 1400, Status: "paid", Parcels: 1}, o)
-	require.Equal(t, webhook.Processed, outcome(t, db, event))
+	require.Equal(t, webhook.Processed, p.outcome(t, event))
 }
 
 // M9: A session of another system on the same account is acknowledged: ignored if its
 // reference cannot be an order's, else unmatched.
 func TestWebhook_ForeignSession(t *testing.T) {
 	t.Parallel()
-	p, db := started(t)
+	p := start(t)
 	for i, reference := range []string{"cart_42", "424242", ""} {
 		want := map[string]webhook.Outcome{"424242": webhook.Unmatched}[reference]
 		if want == "" {
@@ -125,18 +142,9 @@ func TestWebhook_ForeignSession(t *testing.T) {
 		payload := []byte(`{"id":"evt_` + string(rune('a'+i)) + `","type":"checkout.session.completed",
 			"data":{"object":{"id":"cs_1","object":"checkout.session","payment_status":"paid",
 			"client_reference_id":"` + reference + `"}}}`)
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.shop.url+"/webhook",
-			strings.NewReader(string(payload)))
-		require.NoError(t, err)
-		req.Header.Set("Stripe-Signature", stripetest.Sign(payload, "whsec_example", time.Now()))
-		resp, err := http.DefaultClient.Do(req)
-		require.NoError(t, err)
-		body, err := io.ReadAll(resp.Body)
-		require.NoError(t, err)
-		require.NoError(t, resp.Body.Close())
-		require.JSONEq(t, `{"received":true,"outcome":"`+string(want)+`"}`, string(body))
+		require.JSONEq(t, `{"received":true,"outcome":"`+string(want)+`"}`, p.post(t, payload))
 	}
-	entries, err := webhook.NewLedger(db, "").List(t.Context(),
+	entries, err := webhook.NewLedger(p.db, "").List(t.Context(),
 		webhook.ListOptions{Outcome: webhook.Ignored, Reason: webhook.ReasonNotOurs})
 	require.NoError(t, err)
 	require.Len(t, entries, 2)
@@ -145,8 +153,8 @@ func TestWebhook_ForeignSession(t *testing.T) {
 // M29: An event that arrives before its order's commit is handled later.
 func TestWebhook_EarlyEvent(t *testing.T) {
 	t.Parallel()
-	p, db := started(t)
-	tx, err := db.BeginTx(t.Context(), nil)
+	p := start(t)
+	tx, err := p.db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback() }()
 	var id int64
@@ -154,16 +162,9 @@ func TestWebhook_EarlyEvent(t *testing.T) {
 		`INSERT INTO orders (item, cents) VALUES ('A mug', 1400) RETURNING id`).Scan(&id))
 	payload := fmt.Appendf(nil, `{"id":"evt_early","type":"checkout.session.completed","data":{"object":{
 		"id":"cs_1","object":"checkout.session","payment_status":"paid","client_reference_id":"%d"}}}`, id)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.shop.url+"/webhook",
-		bytes.NewReader(payload))
-	require.NoError(t, err)
-	req.Header.Set("Stripe-Signature", stripetest.Sign(payload, "whsec_example", time.Now()))
-	resp, err := http.DefaultClient.Do(req)
-	require.NoError(t, err)
-	require.NoError(t, resp.Body.Close())
-	require.Equal(t, webhook.Unmatched, outcome(t, db, "evt_early"))
+	require.JSONEq(t, `{"received":true,"outcome":"unmatched"}`, p.post(t, payload))
 	require.NoError(t, tx.Commit())
-	_, err = db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events SET retry_at = statement_timestamp()`)
+	_, err = p.db.ExecContext(t.Context(), `UPDATE booking_platform.payment_events SET retry_at = statement_timestamp()`)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		o, err := p.shop.order(t.Context(), id)

@@ -11,10 +11,14 @@
 //
 // # Use
 //
-// Serve a [Server], start [Server.Run], and use the address as the URL of a stripe-go
-// backend:
+// [Start] serves and runs a [Server] until a test ends. Its address is the URL of a
+// stripe-go backend:
 //
-//	stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{URL: &address})
+//	stand := stripetest.Start(t, webhookHandler)
+//	url := stand.URL()
+//	stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{URL: &url})
+//
+// A program serves a Server from [New] itself, and starts [Server.Run].
 //
 // Tests then act for
 //

@@ -77,6 +77,35 @@ func Example() {
 	// the shop hears: checkout.session.completed order 7
 }
 
+// What a test of a service needs: here t stands for its *testing.T.
+func ExampleStart() {
+	t := &test{}
+	defer t.end()
+	stand := stripetest.Start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		payload, _ := io.ReadAll(r.Body)
+		event, err := webhook.ConstructEvent(payload, r.Header.Get("Stripe-Signature"), stripetest.WebhookSecret)
+		if err != nil {
+			http.Error(w, "bad signature", http.StatusBadRequest)
+			return
+		}
+		fmt.Println("the shop hears:", event.Type)
+	}))
+	sessions := session.Client{Key: stripetest.SecretKey, B: stripe.GetBackendWithConfig(
+		stripe.APIBackend, &stripe.BackendConfig{URL: stripe.String(stand.URL())})}
+	created, err := sessions.New(boatTour())
+	if err != nil {
+		panic(err)
+	}
+	paid, err := stand.Pay(context.Background(), created.ID)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("paid:", paid.PaymentStatus)
+	// Output:
+	// the shop hears: checkout.session.completed
+	// paid: paid
+}
+
 // Wrapping the handler injects faults. Here the session is created and the response lost:
 // the worst case, for which idempotency keys exist. Stripe's client retries.
 func ExampleServer_ServeHTTP_lostAnswer() {
