@@ -33,5 +33,5 @@
 //	GRANT USAGE ON SCHEMA booking_platform TO <service>;
 //	GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA booking_platform TO <service>;
 //
-// There are no down migrations.
+// The package leaves out down migrations, and tables other than those of this module.
 package migrations

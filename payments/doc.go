@@ -32,6 +32,8 @@
 // in stripeclient.go. A 404 never settles anything: a key of another account or mode gets
 // it too.
 //
+// # Background steps
+//
 // [Payments.Run] runs the background steps. With a scheduler of your own, run these every
 // five seconds; without work each costs one or two statements:
 //
@@ -56,14 +58,51 @@
 // Locks are taken in the order resource, booking, payment, refund. The tables are those
 // of migrations.Payments; other tables may refer to booking_platform.payments (id).
 //
-// To join your own order with a booking, hold inside your transaction (booking.Store.Tx),
-// insert the order with the booking's id, commit, and then call [Payments.Checkout].
-// Options.OnTransition runs in the transaction that confirms the booking: mark your order
-// as paid there ([TransitionPaid]). Its [Tx] has the *sql.Tx of every change, for a job
-// queue or an ORM, because each change is made in a transaction of a receiver's or of this
-// package's own.
+// # Orders of your own
 //
-// The package has no HTTP routes or pages, sends no mail, and knows no taxes or invoices.
+// Book holds the slot in a transaction of its own, so it cannot join yours. Store your
+// order first, and give its id to Book as HoldRequest.Reference and IdempotencyKey: a
+// repeat of the request finds the same booking and session, and every [Transition] names
+// the order as Booking.Reference. Or hold inside your transaction (booking.Store.Tx),
+// insert the order with the booking's id there, commit, and call [Payments.Checkout].
+//
+// Options.OnTransition runs in the transaction of each change. What concerns an order:
+//
+//	paid                       fulfil it, write the invoice
+//	unapplied                  the money came too late or twice and goes back: do not fulfil
+//	parked                     another amount came: keep the order until an operator decided
+//	failed, expired            it was not paid in time; paid may still follow an expired one
+//	processing                 a delayed payment method is under way, for days
+//	cancelled                  the confirmed booking was cancelled
+//	refund_due                 a refund was decided
+//	refunded, refund_failed    money went back, or did not: write or void the credit note
+//	disputed, dispute_closed   for your accounts; Payment.Lost is what a dispute took
+//
+// Its [Tx] has the *sql.Tx of every change, for a job queue or an ORM, because each change
+// is made in a transaction of a receiver's or of this package's own.
+//
+// # The Checkout Session
+//
+// Options.Texts, SuccessPath and CancelPath set what the customer reads and where Stripe
+// sends the customer. Options.ShapeCheckout adds other parameters: an existing customer,
+// payment methods, taxes, an invoice, a Connect destination. It cannot change the amount
+// or how the payment is matched.
+//
+// # What it leaves out
+//
+//   - Subscriptions, saved cards charged later, deposits, and authorizations that are
+//     captured by hand: a booking is paid in full, once, by one Checkout Session.
+//   - Discounts, promotion codes, gift cards, tips and shipping: lower the booking's price
+//     before the Checkout. Carts of several bookings.
+//   - Tax rates and invoices. Stripe can compute the tax that is in the price and make
+//     invoices, see Options.ShapeCheckout; invoices of your own belong in
+//     Options.OnTransition, and those of Stripe get no credit notes.
+//   - Connect as a platform: no accounts are created, no direct charges made, and no
+//     transfers but a destination's, which a refund reverses. Events of connected accounts
+//     are not handled.
+//   - Evidence in disputes, fees, payouts and reports: use Stripe's dashboard.
+//   - HTTP routes and pages (packages api and pages), mails, and payment providers other
+//     than Stripe.
 //
 // examples/booking-shop is a service with orders of its own that uses it.
 package payments

@@ -119,22 +119,6 @@ func ExamplePayments_Refund() {
 	}
 }
 
-// A program with its own scheduler runs the single steps instead of
-// [payments.Payments.Run]. These cost one statement if nothing is due, so they run every
-// few seconds.
-func ExamplePayments_SettleRefunds() {
-	var pay *payments.Payments
-	ctx := context.Background()
-	for range time.Tick(5 * time.Second) {
-		for _, step := range []func(context.Context) (int, error){pay.ExpireSessions, pay.SettleRefunds,
-			pay.RefreshRefunds} {
-			if _, err := step(ctx); err != nil {
-				log.Print(err)
-			}
-		}
-	}
-}
-
 // The outbox is the embedder's own table, with a row for each mail to send.
 const mailOutboxSQL = `
 CREATE TABLE mail_outbox (

@@ -3,7 +3,9 @@ package payments_test
 import (
 	"context"
 	"maps"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -53,4 +55,19 @@ func TestRun_RequiresReceiver(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	require.Error(t, w.payments.Run(t.Context(), nil))
+}
+
+// A program with a scheduler of its own finds every step in the package's documentation,
+// and an example of it.
+func TestSteps_DocumentedWithExample(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("doc.go")
+	require.NoError(t, err)
+	examples, err := os.ReadFile("example_steps_test.go")
+	require.NoError(t, err)
+	for _, step := range payments.Steps() {
+		name := strings.TrimPrefix(step, "payments.")
+		require.Contains(t, string(doc), "p."+name+"(ctx", step)
+		require.Contains(t, string(examples), "func ExamplePayments_"+name+"()", step)
+	}
 }

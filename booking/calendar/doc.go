@@ -33,4 +33,7 @@
 //
 // Serve both as [ContentType]. A feed is protected by its address alone: do not log it.
 // It contains customers' names, but no e-mail addresses and no amounts.
+//
+// The package leaves out invitations that are answered, alarms, and reading: bookings in
+// another calendar do not take slots here.
 package calendar
