@@ -58,6 +58,13 @@
 // Locks are taken in the order resource, booking, payment, refund. The tables are those
 // of migrations.Payments; other tables may refer to booking_platform.payments (id).
 //
+// # Other products on the same Stripe account
+//
+// What you sell besides bookings, such as subscriptions, needs no second endpoint: add
+// handlers of your own to the receiver, before or after [Payments.Register]. Checkout
+// Sessions, refunds and disputes that this package does not know are passed on to them;
+// without such a handler, foreign sessions are ignored and raise no alarm.
+//
 // # Orders of your own
 //
 // Book holds the slot in a transaction of its own, so it cannot join yours. Store your

@@ -19,10 +19,15 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Register registers this package's handlers on a receiver, once, before it serves; it
-// panics if a type has a handler already. A handler runs in the receiver's transaction,
-// so booking, payment and ledger row change together. The booking's history names the
-// actor "stripe:evt_…" unless the context names one; see booking.WithActor.
+// Register adds this package's handlers to a receiver, once, before it serves. A handler
+// runs in the receiver's transaction, so booking, payment and ledger row change together.
+// The booking's history names the actor "stripe:evt_…" unless the context names one; see
+// booking.WithActor.
+//
+// Handlers of your own for the same types get what this package does not know, whether
+// they are registered before or after: a Checkout Session that Checkout did not create,
+// and a refund or dispute of another PaymentIntent. They return webhook.Unmatched or
+// webhook.Ignored for what is not theirs, and so does this package.
 //
 // Subscribe the endpoint at Stripe to these types: checkout.session.completed,
 // checkout.session.expired, checkout.session.async_payment_succeeded,

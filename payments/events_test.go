@@ -286,13 +286,11 @@ func TestEventTypes_SameAsRegister(t *testing.T) {
 	documented := strings.Split(strings.ReplaceAll(comment, "\n// ", " "), ", ")
 	require.ElementsMatch(t, documented, payments.EventTypes())
 	w := newWorld(t, setup{})
-	none := func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) {
-		return webhook.Processed, nil
-	}
+	none := func(context.Context, webhook.Tx, []webhook.BatchEvent) ([]string, error) { return nil, nil }
 	for _, eventType := range payments.EventTypes() {
-		require.PanicsWithValue(t, "webhook: a second handler for "+eventType,
-			func() { w.receiver.Handle(eventType, none) })
+		require.NotPanics(t, func() { w.receiver.HandleBatch(eventType, none) }, "%s has a handler", eventType)
 	}
+	require.Panics(t, func() { w.receiver.HandleBatch("charge.captured", none) })
 }
 
 // actors lists the actors of a booking's history, oldest first.

@@ -26,8 +26,8 @@ type BatchEvent struct {
 
 // BatchHandler handles several events of one type in one transaction, and returns the ids
 // of those it settled as [Processed]. It may settle the simple cases alone: it writes
-// nothing for the others, and each of those goes to the type's [Handler] in its own
-// transaction. So do all events when it returns an error or panics, or the transaction
+// nothing for the others, and each of those goes to the type's handlers in a transaction
+// of its own. So do all events when it returns an error or panics, or the transaction
 // fails, so both handlers must lead to the same state. It must not settle two events that
 // touch the same row, and must lock rows in the order of their ids.
 //
@@ -42,12 +42,13 @@ type BatchHandler func(ctx context.Context, tx Tx, events []BatchEvent) (settled
 // event that arrives alone is not delayed. Each delivery is answered after the commit of
 // its event.
 //
-// Call it before serving. It panics if the type has no [Handler] or a second
+// It is called before the type's handlers, whatever their order, so it must leave to them
+// what it does not know. Call HandleBatch before serving. It panics if the type has no [Handler] or a second
 // BatchHandler, and if h is nil.
 func (r *Receiver) HandleBatch(eventType string, h BatchHandler) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.handlers[eventType] == nil || h == nil {
+	if len(r.handlers[eventType]) == 0 || h == nil {
 		panic("webhook: HandleBatch needs a type with a Handler, and a BatchHandler")
 	}
 	if r.batchers[eventType] != nil {
@@ -58,7 +59,7 @@ func (r *Receiver) HandleBatch(eventType string, h BatchHandler) {
 
 // batcher returns the batcher for an event, or nil.
 func (r *Receiver) batcher(ev Event) *batcher {
-	if h, _ := r.handler(ev); h == nil {
+	if handlers, _ := r.handlersFor(ev); len(handlers) == 0 {
 		return nil
 	}
 	r.mu.RLock()
@@ -182,10 +183,10 @@ func (r *Receiver) attemptBatch(ctx context.Context, batch []*queuedEvent, handl
 	}
 	var claimed []BatchEvent
 	var settled []string
-	ended, handled := false, false
+	checked, handled := false, false
 	defer func() {
 		_ = tx.Rollback()
-		if ended || !tx.watch.Suspect() {
+		if checked || !tx.watch.Suspect() {
 			return
 		}
 		// Unless the handler said which events it settled, it may have changed
@@ -211,6 +212,7 @@ func (r *Receiver) attemptBatch(ctx context.Context, batch []*queuedEvent, handl
 	if err := tx.watch.Check(ctx, tx.Tx); err != nil {
 		return fmt.Errorf("webhook: handle batch: %w", err)
 	}
+	checked = true
 	if len(settled) == 0 {
 		return nil
 	}
@@ -222,7 +224,6 @@ func (r *Receiver) attemptBatch(ctx context.Context, batch []*queuedEvent, handl
 	if err := tx.CommitWait(ctx); err != nil {
 		return fmt.Errorf("webhook: commit: %w", err)
 	}
-	ended = true
 	for _, id := range settled {
 		results[id] = batched{settled: true}
 	}

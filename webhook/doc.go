@@ -37,8 +37,12 @@
 //
 // An event without a handler is acknowledged as [Ignored]. A handler returns [Unmatched]
 // if it finds no row for the event, which is then retried until Options.UnmatchedFor. It
-// returns [Ignored] if the event belongs to another program, for example because it has
-// no client_reference_id of yours.
+// returns [Ignored] if the event is not its own, for example because it has no
+// client_reference_id of yours. In both cases its changes are rolled back.
+//
+// A type may have several handlers, such as those of package payments and your own for
+// subscriptions: each is called until one takes the event, so each must know its own
+// rows. See [Receiver.Handle]. [Receiver.HandleOther] is for all other types.
 //
 // # Names, modes, accounts, secrets
 //

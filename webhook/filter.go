@@ -35,17 +35,21 @@ func (r *Receiver) filter(ev Event) Reason {
 	return ""
 }
 
-// handler returns the handler for an event, or nil and the reason.
-func (r *Receiver) handler(ev Event) (Handler, Reason) {
+// handlersFor returns the handlers for an event, or none and the reason.
+func (r *Receiver) handlersFor(ev Event) ([]Handler, Reason) {
 	if why := r.filter(ev); why != "" {
 		return nil, why
 	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if h := r.handlers[ev.Type]; h != nil {
-		return h, ""
+	handlers := r.handlers[ev.Type]
+	if len(handlers) == 0 {
+		handlers = r.others
 	}
-	return nil, ReasonNoHandler
+	if len(handlers) == 0 {
+		return nil, ReasonNoHandler
+	}
+	return handlers, ""
 }
 
 // separator joins lists; no event type and no account contains it.
@@ -54,19 +58,23 @@ const separator = "\x1f"
 // scopeSQL is true of an event that this receiver has a handler for, by type, mode and
 // account. The planner treats the lists as constants, and knows from its statistics how
 // rare the types are.
-const scopeSQL = `e.type = ANY (string_to_array($2::text, E'\x1f'))
+const scopeSQL = `($2::text IS NULL OR e.type = ANY (string_to_array($2::text, E'\x1f')))
 	AND ($3::text = '' OR e.livemode = ($3::text = 'live'))
 	AND ($4::text IS NULL OR e.account = ANY (string_to_array($4::text, E'\x1f')))`
 
-// scope returns the parameters of scopeSQL: the types with a handler, and the accounts,
-// of which the platform's own is the empty one. nil means all accounts.
-func (r *Receiver) scope() (types string, accounts *string) {
+// scope returns the parameters of scopeSQL: the types with a handler, where nil means all
+// types, and the accounts, of which the platform's own is the empty one, where nil means
+// all accounts.
+func (r *Receiver) scope() (types, accounts *string) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	types = strings.Join(slices.Sorted(maps.Keys(r.handlers)), separator)
-	if slices.Contains(r.opts.Accounts, AnyAccount) {
-		return types, nil
+	if len(r.others) == 0 {
+		list := strings.Join(slices.Sorted(maps.Keys(r.handlers)), separator)
+		types = &list
 	}
-	list := separator + strings.Join(r.opts.Accounts, separator)
-	return types, &list
+	if !slices.Contains(r.opts.Accounts, AnyAccount) {
+		list := separator + strings.Join(r.opts.Accounts, separator)
+		accounts = &list
+	}
+	return types, accounts
 }

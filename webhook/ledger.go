@@ -140,17 +140,14 @@ func (l *Ledger) claim(ctx context.Context, q Querier, ev Event, v result) (xid 
 	return xid, overdue, nil
 }
 
-const settleSQL = `
-UPDATE booking_platform.payment_events SET outcome = $3::text, reason = $4::text, payload = $5::text,
-	processed_at = CASE WHEN $3::text = 'unmatched' THEN NULL ELSE processed_at END
+const parkSQL = `
+UPDATE booking_platform.payment_events SET outcome = 'parked', payload = $3::text
 WHERE receiver = $1::text AND stripe_event_id = $2::text`
 
-// settle corrects the outcome of a claimed row.
-func (l *Ledger) settle(ctx context.Context, q Querier, ev Event, v result) error {
-	_, err := q.ExecContext(ctx, settleSQL, l.name, ev.ID, string(v.outcome), string(v.reason),
-		l.storedPayload(ev, v.outcome))
-	if err != nil {
-		return fmt.Errorf("webhook: settle as %s: %w", v.outcome, err)
+// park corrects the outcome of a row that was claimed as processed.
+func (l *Ledger) park(ctx context.Context, q Querier, ev Event) error {
+	if _, err := q.ExecContext(ctx, parkSQL, l.name, ev.ID, l.storedPayload(ev, Parked)); err != nil {
+		return fmt.Errorf("webhook: park: %w", err)
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ const (
 	// Final, unless the Reason is ReasonNoHandler, ReasonTestMode, ReasonLiveMode or
 	// ReasonOtherAccount and another replica has a handler.
 	Ignored Outcome = "ignored"
-	// Unmatched: the handler found no row for the event. It is retried, and Ignored after
+	// Unmatched: no handler found a row for the event. It is retried, and Ignored after
 	// Options.UnmatchedFor.
 	Unmatched Outcome = "unmatched"
 	// Parked: an operator must look at it.
@@ -58,7 +58,7 @@ const (
 
 	// ReasonNoHandler: the replica has no handler for the type.
 	ReasonNoHandler Reason = "no_handler"
-	// ReasonNotOurs: the handler returned Ignored, or Unmatched for longer than
+	// ReasonNotOurs: every handler returned Ignored, or Unmatched for longer than
 	// Options.UnmatchedFor.
 	ReasonNotOurs Reason = "not_ours"
 	// ReasonOperator: [Ledger.Ignore] ended the event.

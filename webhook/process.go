@@ -55,8 +55,8 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *annotations) (resul
 			}
 			// Without a slot, and while commits wait for a standby, recording would wait
 			// too. A failure recorded without a handler might never be settled.
-			handle, _ := r.handler(ev)
-			if handle != nil && d.Err != nil && !errors.Is(d.Err, errBusy) && !errors.Is(d.Err, pg.ErrSuspended) {
+			handlers, _ := r.handlersFor(ev)
+			if len(handlers) > 0 && d.Err != nil && !errors.Is(d.Err, errBusy) && !errors.Is(d.Err, pg.ErrSuspended) {
 				d.Err = errors.Join(d.Err, r.recordFailure(ctx, ev, d.Err))
 			}
 			release()
@@ -128,11 +128,35 @@ func (r *Receiver) recordTimeout() time.Duration { return r.opts.Timeout / 5 }
 // maxTries bounds the attempts of a transaction that loses against concurrent ones.
 const maxTries = 3
 
-func (r *Receiver) transact(ctx context.Context, ev Event, n *annotations) (v result, err error) {
-	handle, why := r.handler(ev)
+// transact calls the handlers of the event, each in a transaction of its own, until one
+// takes the event.
+func (r *Receiver) transact(ctx context.Context, ev Event, n *annotations) (result, error) {
+	handlers, why := r.handlersFor(ev)
+	if len(handlers) == 0 {
+		return r.retry(n, func() (result, error) { return r.recordIgnored(ctx, ev, why) })
+	}
+	left := result{Ignored, ReasonNotOurs}
+	overdue := false
+	for _, h := range handlers {
+		v, err := r.retry(n, func() (v result, err error) {
+			v, overdue, err = r.attempt(ctx, ev, h)
+			return v, err
+		})
+		switch {
+		case err != nil || v.outcome != Unmatched && v.outcome != Ignored:
+			return v, err
+		case v.outcome == Unmatched && !overdue:
+			left = v
+		}
+	}
+	return r.recordLeft(ctx, ev, left)
+}
+
+// retry repeats a transaction that loses against concurrent ones.
+func (r *Receiver) retry(n *annotations, transaction func() (result, error)) (v result, err error) {
 	for range maxTries {
 		n.reset()
-		v, err = r.attempt(ctx, ev, handle, why)
+		v, err = transaction()
 		if !pg.Retryable(err) || errors.Is(err, ErrTransactionEnded) {
 			break
 		}
@@ -143,69 +167,81 @@ func (r *Receiver) transact(ctx context.Context, ev Event, n *annotations) (v re
 	return v, nil
 }
 
-// attempt is one transaction: claim, handle, commit. It waits for COMMIT without a time
-// limit. Without a handler it only records the event, with the reason why.
-func (r *Receiver) attempt(ctx context.Context, ev Event, handle Handler, why Reason) (v result, err error) {
+// attempt is one transaction: claim as processed, handle, correct the claim if needed,
+// commit. It waits for COMMIT without a time limit. It rolls back if the event is not the
+// handler's.
+func (r *Receiver) attempt(ctx context.Context, ev Event, h Handler) (v result, overdue bool, err error) {
+	tx, err := r.begin(ctx)
+	if err != nil {
+		return result{}, false, err
+	}
+	checked := false
+	defer func() {
+		_ = tx.Rollback()
+		if !checked && tx.watch.Suspect() {
+			err = errors.Join(err, r.parkCommitted(ctx, tx.watch, []Event{ev}, nil))
+		}
+	}()
+	xid, overdue, err := r.ledger.claim(ctx, tx, ev, result{outcome: Processed})
+	if errors.Is(err, errSettled) {
+		return result{outcome: Duplicate}, false, nil
+	}
+	if err != nil {
+		return result{}, false, err
+	}
+	tx.watch.XID = xid
+	v, err = call(ctx, h, handlerTx{tx}, ev)
+	if err != nil {
+		return result{}, false, err
+	}
+	if err := tx.watch.Check(ctx, tx.Tx); err != nil {
+		return result{}, false, fmt.Errorf("webhook: handle %s: %w", ev.Type, err)
+	}
+	checked = true
+	switch v.outcome {
+	case Unmatched, Ignored:
+		return v, overdue, nil
+	case Parked:
+		if err := r.ledger.park(ctx, tx, ev); err != nil {
+			return result{}, false, err
+		}
+	}
+	if err := tx.CommitWait(ctx); err != nil {
+		return result{}, false, fmt.Errorf("webhook: commit: %w", err)
+	}
+	return v, false, nil
+}
+
+// recordLeft records an event that no handler took, unless it was settled meanwhile.
+func (r *Receiver) recordLeft(ctx context.Context, ev Event, v result) (result, error) {
+	_, err := pg.Autocommit(ctx, r.db.DB, func(ctx context.Context, q pg.Querier) (struct{}, error) {
+		_, _, err := r.ledger.claim(ctx, q, ev, v)
+		return struct{}{}, err
+	})
+	switch {
+	case errors.Is(err, errSettled):
+		return result{outcome: Duplicate}, nil
+	case err != nil:
+		return result{outcome: Failed}, err
+	}
+	return v, nil
+}
+
+// recordIgnored records an event that has no handler.
+func (r *Receiver) recordIgnored(ctx context.Context, ev Event, why Reason) (result, error) {
 	tx, err := r.begin(ctx)
 	if err != nil {
 		return result{}, err
 	}
-	ended := false
-	defer func() {
-		_ = tx.Rollback()
-		if !ended && tx.watch.Suspect() {
-			err = errors.Join(err, r.parkCommitted(ctx, tx.watch, []Event{ev}, nil))
-		}
-	}()
-
-	if handle == nil {
-		v, err = r.recordIgnored(ctx, tx, ev, why)
-	} else {
-		v, err = r.handle(ctx, tx, ev, handle)
-	}
-	if err != nil || v.outcome == Duplicate {
-		return v, err
+	defer func() { _ = tx.Rollback() }()
+	outcome, err := r.ledger.recordIgnored(ctx, tx, ev, why)
+	if err != nil || outcome != Ignored {
+		return result{outcome: outcome}, err
 	}
 	if err := tx.CommitWait(ctx); err != nil {
 		return result{}, fmt.Errorf("webhook: commit: %w", err)
 	}
-	ended = true
-	return v, nil
-}
-
-// handle claims the event as processed, calls the handler, and corrects the claim if
-// needed.
-func (r *Receiver) handle(ctx context.Context, tx txQuerier, ev Event, handle Handler) (result, error) {
-	xid, overdue, err := r.ledger.claim(ctx, tx, ev, result{outcome: Processed})
-	if errors.Is(err, errSettled) {
-		return result{outcome: Duplicate}, nil
-	}
-	if err != nil {
-		return result{}, err
-	}
-	tx.watch.XID = xid
-	v, err := call(ctx, handle, handlerTx{tx}, ev)
-	if err != nil {
-		return result{}, err
-	}
-	if err := tx.watch.Check(ctx, tx.Tx); err != nil {
-		return result{}, fmt.Errorf("webhook: handle %s: %w", ev.Type, err)
-	}
-	if v.outcome == Unmatched && overdue {
-		v = result{Ignored, ReasonNotOurs}
-	}
-	if v.outcome == Processed {
-		return v, nil
-	}
-	return v, r.ledger.settle(ctx, tx, ev, v)
-}
-
-func (r *Receiver) recordIgnored(ctx context.Context, tx txQuerier, ev Event, why Reason) (result, error) {
-	outcome, err := r.ledger.recordIgnored(ctx, tx, ev, why)
-	if err != nil || outcome != Ignored {
-		why = ""
-	}
-	return result{outcome, why}, err
+	return result{Ignored, why}, nil
 }
 
 // begin opens a transaction, after preparing the statements that earlier ones have sent.

@@ -117,7 +117,8 @@ func TestProcess_HandlerIgnoresDatabaseError(t *testing.T) {
 	})
 }
 
-func TestProcess_UnmatchedAndParkedCommit(t *testing.T) {
+// What a handler wrote before it returned Unmatched is rolled back.
+func TestProcess_ParkedCommitsAndUnmatchedDoesNot(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	effects(t, db)
@@ -129,7 +130,7 @@ func TestProcess_UnmatchedAndParkedCommit(t *testing.T) {
 		})
 		require.Equal(t, done(outcome), send(t, r, event("evt_"+string(outcome), string(outcome))))
 	}
-	require.Equal(t, 2, countEffects(t, db))
+	require.Equal(t, 1, countEffects(t, db))
 }
 
 // The ledger has the last error, also of an event that was unmatched before.

@@ -16,9 +16,10 @@ import (
 )
 
 // Handler applies an event in the transaction it is given, and returns the outcome:
-// Processed; Ignored (with ReasonNotOurs, final) if the event belongs to another program;
-// Unmatched if it found no row for the event yet, and wrote nothing; Parked if an
-// operator must decide. Its changes are committed together with the ledger row.
+// Processed; Ignored if the event belongs to another handler or program; Unmatched if it
+// found no row for the event yet; Parked if an operator must decide. After Processed and
+// Parked its changes are committed together with the ledger row; after Ignored and
+// Unmatched they are rolled back, and the next handler of the type is called.
 //
 // An error, a panic or any other outcome rolls back and answers 500, and Stripe sends the
 // event again: return an error only for what a later attempt can fix. A handler may run
@@ -100,7 +101,8 @@ type Receiver struct {
 	signatures *signatureLimiter
 
 	mu       sync.RWMutex
-	handlers map[string]Handler
+	handlers map[string][]Handler
+	others   []Handler
 	batchers map[string]*batcher
 }
 
@@ -166,7 +168,7 @@ func New(db *sql.DB, secrets []string, opts Options) (*Receiver, error) {
 		inflight:   newInflight(opts.MaxInFlight),
 		counts:     counters{secrets: make([]atomic.Int64, len(secrets))},
 		signatures: newSignatureLimiter(),
-		handlers:   map[string]Handler{},
+		handlers:   map[string][]Handler{},
 		batchers:   map[string]*batcher{},
 	}, nil
 }
@@ -178,20 +180,36 @@ func defaultInFlight(db *sql.DB) int {
 	return 16
 }
 
-// Handle registers the handler for a type of event, such as checkout.session.completed,
-// before serving: Stripe does not send an event again that was Ignored without a handler.
-// [Receiver.RetryWaiting] passes a new handler such events of the last seven days. Handle
-// panics on an empty type, a nil handler, and a second handler for a type.
+// Handle adds a handler for a type of event, such as checkout.session.completed. The
+// handlers of a type are called in the order of registration, each in a transaction of
+// its own, until one returns Processed, Parked or an error. If all return Unmatched or
+// Ignored, the event is Unmatched if one of them said so, and otherwise Ignored with
+// ReasonNotOurs. So handlers of which each knows its own rows may be registered in any
+// order. A handler that returns Unmatched or Ignored costs three round trips more than
+// its statements; the others do not count.
+//
+// Register before serving: Stripe does not send an event again that was Ignored without a
+// handler. [Receiver.RetryWaiting] passes a new handler such events of the last seven
+// days. Handle panics on an empty type, "*" (see [Receiver.HandleOther]) and a nil
+// handler.
 func (r *Receiver) Handle(eventType string, h Handler) {
-	if eventType == "" || h == nil {
-		panic("webhook: Handle needs a type and a handler")
+	if eventType == "" || eventType == "*" || h == nil {
+		panic("webhook: Handle needs a type and a handler; HandleOther is for every other type")
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, taken := r.handlers[eventType]; taken {
-		panic("webhook: a second handler for " + eventType)
+	r.handlers[eventType] = append(r.handlers[eventType], h)
+}
+
+// HandleOther adds a handler for the events of every type that has no handler of its own,
+// under the rules of [Receiver.Handle]. It panics on a nil handler.
+func (r *Receiver) HandleOther(h Handler) {
+	if h == nil {
+		panic("webhook: HandleOther needs a handler")
 	}
-	r.handlers[eventType] = h
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.others = append(r.others, h)
 }
 
 // Name returns the receiver's name: see Options.Name.

@@ -24,8 +24,8 @@ func TestNew_Refuses(t *testing.T) {
 func TestHandle_Panics(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, noDatabase(t), webhook.Options{})
-	r.Handle(completed, effect)
-	require.Panics(t, func() { r.Handle(completed, effect) })
+	require.Panics(t, func() { r.HandleOther(nil) })
+	require.Panics(t, func() { r.Handle("*", effect) })
 	require.Panics(t, func() { r.Handle("", effect) })
 	require.Panics(t, func() { r.Handle("charge.refunded", nil) })
 }

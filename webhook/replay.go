@@ -160,7 +160,7 @@ func (r *Receiver) replay(ctx context.Context, id, claimable string, dry bool) (
 		one.Skipped = SkippedNoPayload
 		return one, nil
 	}
-	if handle, _ := r.handler(ev); handle == nil {
+	if handlers, _ := r.handlersFor(ev); len(handlers) == 0 {
 		one.Skipped = SkippedNoHandler
 		return one, nil
 	}

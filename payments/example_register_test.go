@@ -1,0 +1,38 @@
+package payments_test
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/webhook"
+)
+
+// A service that also sells subscriptions on the same Stripe account, at the same
+// endpoint. Its Checkout Sessions have the subscriber's number as client_reference_id.
+// Bookings are handled by package payments, and each handler leaves to the others what it
+// does not know, so the order of registration does not matter.
+func ExamplePayments_Register() {
+	var p *payments.Payments
+	var receiver *webhook.Receiver
+	p.Register(receiver)
+	p.RegisterBatch(receiver)
+
+	receiver.Handle("checkout.session.completed",
+		func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+			// No row: Unmatched. It is asked again later, as the payment's handler is.
+			return webhook.FromResult(tx.ExecContext(ctx,
+				`UPDATE subscribers SET session = $1 WHERE number = $2`, ev.SessionID, ev.Reference))
+		})
+	receiver.Handle("charge.refunded",
+		func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+			return webhook.FromResult(tx.ExecContext(ctx,
+				`UPDATE subscribers SET refunded = true WHERE payment_intent = $1`, ev.PaymentIntentID))
+		})
+	receiver.Handle("customer.subscription.deleted",
+		func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+			return webhook.FromResult(tx.ExecContext(ctx,
+				`UPDATE subscribers SET ended = true WHERE subscription = $1`, ev.ObjectID))
+		})
+	http.Handle("POST /webhook", receiver)
+}
