@@ -33,6 +33,9 @@ type Backlog struct {
 	// RefundsDue are not made at Stripe yet, since they were requested. RefundsStuck are
 	// those that failed three times. Both exclude payments with an open dispute.
 	RefundsDue, RefundsStuck BacklogCount
+	// RefundsByHand are refunds of money at the desk that staff have to pay, since they
+	// were requested. RefundsDue and RefundsStuck do not include them.
+	RefundsByHand BacklogCount
 	// RefundsPending are made and on their way for days, since they were requested.
 	RefundsPending BacklogCount
 	// RefundsFailed failed or were canceled, since then. One is done when later refunds
@@ -91,7 +94,7 @@ WITH waits (what, since, payment_id) AS MATERIALIZED (
 		WHERE d.payment_id = p.id AND NOT d.closed), p.updated_at), p.id
 	FROM booking_platform.payments p WHERE ` + waitsDisputedSQL + `
 	UNION ALL
-	SELECT 'due', r.created_at, r.payment_id FROM booking_platform.refunds r
+	SELECT CASE WHEN r.by_hand THEN 'by hand' ELSE 'due' END, r.created_at, r.payment_id FROM booking_platform.refunds r
 	WHERE r.status = 'due' AND ` + undisputedSQL + `
 	UNION ALL
 	SELECT 'stuck', r.created_at, r.payment_id FROM booking_platform.refunds r
@@ -133,7 +136,7 @@ func readBacklog(ctx context.Context, q booking.Querier, account string) (Backlo
 	parts := map[string]*BacklogCount{
 		"overdue": &b.Overdue, "processing": &b.Processing, "parked": &b.Parked, "disputed": &b.Disputed,
 		"due": &b.RefundsDue, "stuck": &b.RefundsStuck, "refused": &b.RefundsFailed, "unknown": &b.RefundsUnknown,
-		"pending": &b.RefundsPending, "other": &b.OtherAccounts,
+		"pending": &b.RefundsPending, "by hand": &b.RefundsByHand, "other": &b.OtherAccounts,
 	}
 	rows, err := q.QueryContext(ctx, backlogSQL, account)
 	if err != nil {

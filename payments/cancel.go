@@ -71,7 +71,8 @@ func (p *Payments) cancel(ctx context.Context, tx *sql.Tx, req booking.CancelReq
 // A payment with a session id may be with the customer, and stays open.
 const abandonSQL = `
 UPDATE booking_platform.payments AS p SET failed = true, updated_at = statement_timestamp()
-WHERE p.booking_id = $1::uuid AND p.stripe_session_id IS NULL AND NOT p.completed AND NOT p.expired AND NOT p.failed`
+WHERE p.booking_id = $1::uuid AND p.kind = 'checkout' AND p.stripe_session_id IS NULL
+	AND NOT p.completed AND NOT p.expired AND NOT p.failed`
 
 const othersOpenSQL = `
 SELECT EXISTS (SELECT FROM booking_platform.payments p WHERE p.booking_id = $1::uuid AND NOT p.failed

@@ -111,7 +111,7 @@ RETURNING ` + paymentColumns
 
 const openForBookingSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
 JOIN booking_platform.bookings b ON b.id = p.booking_id
-WHERE p.booking_id = $1::uuid AND NOT p.completed AND NOT p.expired AND NOT p.failed
+WHERE p.booking_id = $1::uuid AND p.kind = 'checkout' AND NOT p.completed AND NOT p.expired AND NOT p.failed
 AND p.session_expires_at > statement_timestamp()
 AND b.status = 'pending' AND LEAST(b.hold_expires_at, lower(b.during)) > statement_timestamp()`
 

@@ -26,7 +26,8 @@ import (
 //
 // Handlers of your own for the same types get what this package does not know, whether
 // they are registered before or after: a Checkout Session that Checkout did not create,
-// and a refund or dispute of another PaymentIntent. They return webhook.Unmatched or
+// a PaymentIntent that was not adopted, and a refund or dispute of another PaymentIntent.
+// They return webhook.Unmatched or
 // webhook.Ignored for what is not theirs, and so does this package.
 //
 // Subscribe the endpoint at Stripe to these types: checkout.session.completed,
@@ -34,7 +35,8 @@ import (
 // checkout.session.async_payment_failed, charge.refunded, charge.refund.updated,
 // refund.created, refund.updated, refund.failed, charge.dispute.created,
 // charge.dispute.updated, charge.dispute.closed, charge.dispute.funds_withdrawn,
-// charge.dispute.funds_reinstated.
+// charge.dispute.funds_reinstated, payment_intent.succeeded, payment_intent.processing,
+// payment_intent.payment_failed, payment_intent.canceled.
 func (p *Payments) Register(r *webhook.Receiver) {
 	for eventType, handler := range p.handlers() {
 		r.Handle(eventType, handler)
@@ -53,6 +55,9 @@ func (p *Payments) handlers() map[string]webhook.Handler {
 		"checkout.session.async_payment_failed":    p.handle(p.handleAsyncFailed),
 		"checkout.session.expired":                 p.handle(p.handleExpired),
 		"charge.refunded":                          p.handleIntent(p.handleChargeRefunded),
+	}
+	for eventType, step := range p.intentSteps() {
+		all[eventType] = p.handleAdopted(step)
 	}
 	for _, refund := range []string{"charge.refund.updated", "refund.created", "refund.updated", "refund.failed"} {
 		all[refund] = p.handleIntent(p.handleRefund)
@@ -176,8 +181,14 @@ func (p *Payments) handleCompleted(ctx context.Context, e lockedEvent) (webhook.
 // and the rest refunded, or all if the customer began to pay after the cancellation.
 func (p *Payments) handleAfterCancellation(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
 	var begun time.Time
-	if e.event.Type == "checkout.session.completed" {
+	switch e.event.Type {
+	case "checkout.session.completed":
 		begun = e.event.Created
+	case intentSucceeded:
+		var err error
+		if begun, err = e.intentBegun(ctx); err != nil {
+			return "", err
+		}
 	}
 	_, kept, err := e.bookings.ApplyLateRefund(ctx, e.booking.ID, begun)
 	if err != nil {
@@ -253,6 +264,7 @@ type lockedEvent struct {
 	bookings *booking.Tx
 	event    webhook.Event
 	session  checkoutSession
+	charge   string // of a PaymentIntent, or empty
 	payment  Payment
 	booking  booking.Booking
 }
@@ -395,7 +407,7 @@ type facts struct {
 // decided on: the payment is no longer parked and captured is what was decided on.
 const recordSQL = `
 UPDATE booking_platform.payments AS p SET
-	stripe_session_id = coalesce(p.stripe_session_id, $2),
+	stripe_session_id = coalesce(p.stripe_session_id, nullif($2::text, '')),
 	stripe_payment_intent_id = coalesce(p.stripe_payment_intent_id, nullif($3::text, '')),
 	completed = p.completed OR $4::boolean,
 	failed = p.failed OR $5::boolean,

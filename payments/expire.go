@@ -18,6 +18,13 @@ const (
 	expireLease = 120
 )
 
+// notPayableSQL is true for an open payment o whose booking b needs no payment any more:
+// its hold is gone, or other money paid for it.
+const notPayableSQL = `(b.status IN ('expired', 'cancelled')
+	OR (b.status = 'pending' AND LEAST(b.hold_expires_at, lower(b.during)) <= statement_timestamp())
+	OR (b.status = 'confirmed' AND EXISTS (SELECT FROM booking_platform.payments m WHERE m.booking_id = b.id
+		AND m.id <> o.id AND m.captured_minor > 0 AND m.kind <> 'checkout')))`
+
 // Leases an unpaid session whose hold is gone. If it turns out to be completed, its hold
 // is kept until the returned time, so that the payment finds the slot.
 const leaseSessionSQL = `
@@ -28,8 +35,7 @@ WHERE h.id = p.booking_id AND p.id = (
 	WHERE NOT o.completed AND NOT o.expired AND NOT o.failed AND o.stripe_session_id IS NOT NULL
 	AND (o.leased_until IS NULL OR o.leased_until < statement_timestamp())
 	AND o.account IN ('', $2::text)
-	AND (b.status IN ('expired', 'cancelled')
-		OR (b.status = 'pending' AND LEAST(b.hold_expires_at, lower(b.during)) <= statement_timestamp()))
+	AND ` + notPayableSQL + `
 	ORDER BY o.session_expires_at LIMIT 1
 	FOR UPDATE OF o SKIP LOCKED)
 RETURNING p.id::text, p.booking_id::text, p.stripe_session_id,
@@ -41,8 +47,9 @@ WHERE p.id = $1::uuid AND NOT p.completed`
 
 // ExpireSessions is a step that expires the Checkout Sessions whose hold is gone, so that
 // no customer pays for a slot that others can take, and releases the holds. Run it every
-// few seconds. It returns how many it expired, at most 20. With nothing to do it takes
-// two round trips.
+// few seconds. It also cancels the adopted PaymentIntents whose hold is gone, or whose
+// delayed payment failed. It returns how many it ended, at most 20. With nothing to do it
+// takes three round trips.
 //
 // If the customer has just paid, the payment wins and is applied at once. While a delayed
 // payment method is pending, its hold is kept.
@@ -77,7 +84,8 @@ func (p *Payments) ExpireSessions(ctx context.Context) (int, error) {
 			ended++
 		}
 	}
-	return ended, errors.Join(failures...)
+	cancelled, err := p.cancelIntents(ctx, expireBatch-ended)
+	return ended + cancelled, errors.Join(append(failures, err)...)
 }
 
 type leasedSession struct {
@@ -163,7 +171,7 @@ func (p *Payments) sessionStatus(ctx context.Context, id string) (stripe.Checkou
 // customer can pay.
 const unstartedSQL = `
 SELECT p.booking_id::text FROM booking_platform.payments p
-WHERE NOT p.completed AND NOT p.expired AND NOT p.failed AND p.stripe_session_id IS NULL
+WHERE p.kind = 'checkout' AND NOT p.completed AND NOT p.expired AND NOT p.failed AND p.stripe_session_id IS NULL
 	AND p.session_expires_at < statement_timestamp()
 AND p.account IN ('', $2::text)
 LIMIT $1::int`
@@ -177,7 +185,7 @@ FOR NO KEY UPDATE OF b, p SKIP LOCKED`
 // At most one payment of a booking is open.
 const expireUnstartedSQL = `
 UPDATE booking_platform.payments AS p SET expired = true, updated_at = statement_timestamp()
-WHERE p.booking_id = $1::uuid
+WHERE p.booking_id = $1::uuid AND p.kind = 'checkout'
 AND NOT p.completed AND NOT p.expired AND NOT p.failed AND p.stripe_session_id IS NULL
 	AND p.session_expires_at < statement_timestamp()`
 

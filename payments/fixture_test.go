@@ -54,6 +54,7 @@ type setup struct {
 	wrap     func(http.Handler) http.Handler
 	price    int64
 	capacity int
+	secrets  []string
 }
 
 func newWorld(t testing.TB, s setup) *world {
@@ -63,7 +64,7 @@ func newWorld(t testing.TB, s setup) *world {
 		w.db = testdb.New(t)
 	}
 	var err error
-	w.bookings, err = booking.New(w.db, booking.Options{})
+	w.bookings, err = booking.New(w.db, booking.Options{OwnerSecrets: s.secrets})
 	require.NoError(t, err)
 	w.receiver, err = webhook.New(w.db, []string{webhookSecret}, webhook.Options{})
 	require.NoError(t, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,15 +49,32 @@ const (
 	ReasonPaidTwice = "booking_already_paid"
 )
 
-// Payment is one Checkout Session of one booking. Amounts are in minor units, times in
+// Kind says how the money of a payment comes.
+type Kind string
+
+// The kinds of payments.
+const (
+	// KindCheckout: a Checkout Session of [Payments.Checkout] or [Payments.Book].
+	KindCheckout Kind = "checkout"
+	// KindIntent: a PaymentIntent that [Payments.Adopt] bound to the booking.
+	KindIntent Kind = "intent"
+	// KindDesk: money that did not pass through Stripe; see [Payments.RecordDesk].
+	KindDesk Kind = "desk"
+)
+
+// Payment is one Checkout Session, adopted PaymentIntent or payment at the desk of one
+// booking. Amounts are in minor units, times in
 // UTC.
 type Payment struct {
 	// ID is a UUIDv7: the session's client_reference_id, and payment_id in its metadata.
 	ID        string
 	BookingID string
-	// SessionID is Stripe's (cs_…), empty until it is known.
+	Kind      Kind
+	// SessionID is Stripe's (cs_…), empty until it is known, and unless Kind is
+	// KindCheckout.
 	SessionID string
-	// PaymentIntentID is Stripe's (pi_…), empty until the payment is paid.
+	// PaymentIntentID is Stripe's (pi_…). It is empty at the desk, and until a Checkout is
+	// paid.
 	PaymentIntentID string
 	// Account is Options.Account and the mode of the key, such as "live" or "shop/test".
 	Account string
@@ -78,11 +96,14 @@ type Payment struct {
 	Unapplied string
 	// ParkedReason is the Reason for which the payment is parked, or empty.
 	ParkedReason string
-	// ExpiresAt is the end of the Checkout Session.
+	// ExpiresAt is the end of the Checkout Session, or of the hold when a PaymentIntent
+	// was adopted.
 	ExpiresAt time.Time
 	// ReconciledAt is when an answer of Stripe's, not an event, first changed the
 	// payment; see [Payments.ReconcilePayments]. Zero if never.
 	ReconciledAt time.Time
+	// Method, Reference and Actor are those of a [DeskPayment], empty for other kinds.
+	Method, Reference, Actor string
 	// The database's clock, as for ReconciledAt.
 	CreatedAt, UpdatedAt time.Time
 
@@ -146,7 +167,8 @@ const paymentColumns = `p.id::text, p.booking_id::text, coalesce(p.stripe_sessio
 	coalesce(p.stripe_payment_intent_id, ''), p.checkout_url, p.amount_minor, p.currency, p.captured_minor,
 	coalesce(nullif(p.captured_currency, ''), p.currency), p.refunded_minor, p.parked_reason,
 	p.session_expires_at, p.created_at, p.updated_at, p.completed, p.failed, p.expired, p.parked,
-	p.disputes_open, p.dispute_lost_minor, p.parameters::text, p.attempt, p.unapplied, p.asked_at, p.account`
+	p.disputes_open, p.dispute_lost_minor, p.parameters::text, p.attempt, p.unapplied, p.asked_at, p.account,
+	p.kind, p.method, p.reference, p.actor`
 
 func scanPayment(row interface{ Scan(...any) error }) (Payment, error) {
 	var p Payment
@@ -155,7 +177,8 @@ func scanPayment(row interface{ Scan(...any) error }) (Payment, error) {
 		&p.URL, &p.Amount.Minor, &p.Amount.Currency, &p.Captured.Minor, &p.Captured.Currency, &p.Refunded.Minor,
 		&p.ParkedReason,
 		&p.ExpiresAt, &p.CreatedAt, &p.UpdatedAt, &p.completed, &p.failed, &p.expired, &p.parked,
-		&p.OpenDisputes, &p.Lost.Minor, &p.parameters, &p.attempt, &p.Unapplied, &asked, &p.Account)
+		&p.OpenDisputes, &p.Lost.Minor, &p.parameters, &p.attempt, &p.Unapplied, &asked, &p.Account,
+		&p.Kind, &p.Method, &p.Reference, &p.Actor)
 	p.Refunded.Currency, p.Lost.Currency = p.Captured.Currency, p.Captured.Currency
 	if asked.Valid {
 		p.ReconciledAt = asked.Time.UTC()
@@ -200,6 +223,32 @@ func (p *Payments) BySession(ctx context.Context, sessionID string) (Payment, er
 		}
 	}
 	return p.one(ctx, "by session", bySessionSQL, sessionID)
+}
+
+const byIntentSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
+WHERE p.stripe_payment_intent_id = $1 ORDER BY p.id LIMIT 1`
+
+// ByIntent returns the payment of a PaymentIntent (pi_…), adopted or of a Checkout
+// Session, or ErrNotFound. One round trip.
+func (p *Payments) ByIntent(ctx context.Context, intentID string) (Payment, error) {
+	if !stripeID(intentID, "pi_") {
+		return Payment{}, ErrNotFound
+	}
+	return p.one(ctx, "by PaymentIntent", byIntentSQL, intentID)
+}
+
+// stripeID reports whether id is one of Stripe's with a prefix.
+func stripeID(id, prefix string) bool {
+	rest, ok := strings.CutPrefix(id, prefix)
+	if !ok || rest == "" || len(id) > 255 {
+		return false
+	}
+	for _, r := range rest {
+		if r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') {
+			return false
+		}
+	}
+	return true
 }
 
 func (p *Payments) one(ctx context.Context, what, query, arg string) (Payment, error) {

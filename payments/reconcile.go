@@ -11,6 +11,7 @@ import (
 
 	"github.com/stripe/stripe-go/v76"
 
+	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/internal/pg"
 	"github.com/booking-platform/booking-platform/webhook"
 )
@@ -28,7 +29,8 @@ const leaseOverdueSQL = `
 UPDATE booking_platform.payments AS p SET leased_until = statement_timestamp() + make_interval(secs => $1::int)
 WHERE p.id = (
 	SELECT o.id FROM booking_platform.payments o
-	WHERE o.captured_minor = 0 AND NOT o.expired AND NOT o.failed AND NOT o.parked AND o.stripe_session_id IS NOT NULL
+	WHERE o.captured_minor = 0 AND NOT o.expired AND NOT o.failed AND NOT o.parked
+	AND (o.stripe_session_id IS NOT NULL OR o.kind = 'intent')
 	AND (o.leased_until IS NULL OR o.leased_until < statement_timestamp())
 	AND o.session_expires_at < statement_timestamp() AND o.account IN ('', $2::text)
 	ORDER BY o.session_expires_at LIMIT 1
@@ -117,11 +119,11 @@ var errCallerGone = errors.New("the caller's context has ended")
 // refreshOnce waits for a refresh in progress in this process, or starts one.
 func (p *Payments) refreshOnce(ctx context.Context, pay Payment) error {
 	for {
-		done := p.refreshes.DoChan(pay.SessionID, func() (_ any, err error) {
+		done := p.refreshes.DoChan(pay.ID, func() (_ any, err error) {
 			defer func() {
 				// A panic in this goroutine would end the process.
 				if v := recover(); v != nil {
-					err = fmt.Errorf("payments: refresh the Checkout Session: panic: %v\n%s", v, debug.Stack())
+					err = fmt.Errorf("payments: refresh a payment: panic: %v\n%s", v, debug.Stack())
 				}
 			}()
 			if err = p.refreshForPage(ctx, pay); err != nil && ctx.Err() != nil {
@@ -136,7 +138,7 @@ func (p *Payments) refreshOnce(ctx context.Context, pay Payment) error {
 			}
 			return result.Err
 		case <-ctx.Done():
-			return fmt.Errorf("payments: refresh the Checkout Session: %w", ctx.Err())
+			return fmt.Errorf("payments: refresh a payment: %w", ctx.Err())
 		}
 	}
 }
@@ -179,14 +181,17 @@ func (p *Payments) reconcile(ctx context.Context, pay Payment) (bool, error) {
 	ctx = actingAs(ctx, "payments")
 	callCtx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
-	step, s, intent, err := p.sessionOutcome(callCtx, pay.SessionID)
-	if err != nil {
-		return false, p.unavailable(ctx, "read the Checkout Session", pay.ID, err)
+	what, read := "read the Checkout Session", p.sessionState
+	if pay.Kind == KindIntent {
+		what, read = "read the PaymentIntent", p.intentState
 	}
-	if step == nil {
+	found, err := read(callCtx, pay)
+	if err != nil {
+		return false, p.unavailable(ctx, what, pay.ID, err)
+	}
+	if found.step == nil {
 		return false, nil
 	}
-	ev := webhook.Event{ID: "asked", Type: "payments.ask", SessionID: pay.SessionID, PaymentIntentID: intent}
 	var outcome webhook.Outcome
 	err = p.inTxRetry(ctx, "apply Stripe's answer", func(tx *sql.Tx) error {
 		bookings := p.bookings.Tx(tx)
@@ -198,8 +203,7 @@ func (p *Payments) reconcile(ctx context.Context, pay Payment) (bool, error) {
 			return err
 		}
 		return p.observe(ctx, tx, b.ID, func() (err error) {
-			outcome, err = step(ctx, lockedEvent{tx: tx, bookings: bookings, event: ev, session: s, payment: pay,
-				booking: b})
+			outcome, err = found.apply(ctx, tx, bookings, pay, b)
 			return err
 		})
 	})
@@ -212,43 +216,64 @@ func (p *Payments) reconcile(ctx context.Context, pay Payment) (bool, error) {
 	return true, nil
 }
 
-// sessionOutcome reads a session from Stripe and returns the handler for its state, or
-// nil while it waits for the customer or a bank.
-func (p *Payments) sessionOutcome(ctx context.Context, id string) (
-	step func(context.Context, lockedEvent) (webhook.Outcome, error), s checkoutSession, intent string, err error,
-) {
+// stripeState is a Checkout Session or PaymentIntent as Stripe's API shows it. step
+// applies it as its event would be, or is nil while it waits for the customer or a bank.
+type stripeState struct {
+	step            func(context.Context, lockedEvent) (webhook.Outcome, error)
+	session         checkoutSession
+	intent, charge  string
+	url, reference  string
+	paid, cancelled bool
+}
+
+// apply runs the step. The booking is locked, its resource before it.
+func (s stripeState) apply(ctx context.Context, q booking.Querier, bookings *booking.Tx, pay Payment,
+	b booking.Booking) (webhook.Outcome, error) {
+	ev := webhook.Event{ID: "asked", Type: "payments.ask", SessionID: s.session.ID, PaymentIntentID: s.intent}
+	return s.step(ctx, lockedEvent{tx: q, bookings: bookings, event: ev, session: s.session, charge: s.charge,
+		payment: pay, booking: b})
+}
+
+func (p *Payments) sessionState(ctx context.Context, pay Payment) (stripeState, error) {
+	return p.readSession(ctx, pay.SessionID)
+}
+
+func (p *Payments) readSession(ctx context.Context, id string) (state stripeState, err error) {
+	state.session.ID = id
 	params := &stripe.CheckoutSessionParams{}
 	params.Context = ctx
 	found, err := p.sessions.Get(id, params)
 	if p.gone(err) {
-		return p.handleExpired, s, "", nil
+		state.step, state.cancelled = p.handleExpired, true
+		return state, nil
 	}
 	if err != nil {
-		return nil, s, "", err
+		return state, err
 	}
 	if found.PaymentIntent != nil {
-		intent = found.PaymentIntent.ID
+		state.intent = found.PaymentIntent.ID
 	}
-	s = checkoutSession{
+	state.url, state.reference = found.URL, found.ClientReferenceID
+	state.session = checkoutSession{
 		ID: found.ID, PaymentStatus: string(found.PaymentStatus), AmountTotal: &found.AmountTotal,
 		Currency: strings.ToLower(string(found.Currency)),
 	}
 	switch {
 	case found.Status == stripe.CheckoutSessionStatusExpired:
-		return p.handleExpired, s, intent, nil
+		state.step, state.cancelled = p.handleExpired, true
 	case found.Status != stripe.CheckoutSessionStatusComplete:
-		return nil, s, intent, nil
-	case s.paid():
-		return p.handleCompleted, s, intent, nil
+	case state.session.paid():
+		state.step, state.paid = p.handleCompleted, true
+	case state.intent != "":
+		refused, err := p.refusedByBank(ctx, state.intent)
+		if err != nil {
+			return state, err
+		}
+		if refused {
+			state.step = p.handleAsyncFailed
+		}
 	}
-	if intent == "" {
-		return nil, s, intent, nil
-	}
-	refused, err := p.refusedByBank(ctx, intent)
-	if err != nil || !refused {
-		return nil, s, intent, err
-	}
-	return p.handleAsyncFailed, s, intent, nil
+	return state, nil
 }
 
 // refusedByBank reports whether a delayed payment method has failed for good

@@ -16,7 +16,8 @@ type RefundStatus string
 // The statuses of a refund. All but RefundDue are Stripe's
 // (https://docs.stripe.com/api/refunds/object, status).
 const (
-	// RefundDue: committed here, not made at Stripe yet. See [Payments.SettleRefunds].
+	// RefundDue: committed here, not made yet. See [Payments.SettleRefunds], and
+	// [Payments.MarkRefundPaid] for money at the desk.
 	RefundDue RefundStatus = "due"
 	// RefundPending: made at Stripe; the money is on its way, or waits for the account's
 	// balance or the customer.
@@ -85,6 +86,11 @@ type Refund struct {
 	// lower if a part was refunded at Stripe meanwhile.
 	Asked         int64
 	Reason, Actor string
+	// ByHand: the money was paid at the desk, so staff pay it back and record that with
+	// [Payments.MarkRefundPaid]; Stripe is never called. Reference and SettledBy are those
+	// of the [PaidRefund].
+	ByHand               bool
+	Reference, SettledBy string
 	// Tries counts the calls to Stripe, LastError is the code of the last failure and
 	// NextTry the time of the next call. LastError of a pending refund is
 	// "requires_action" while Stripe waits for the customer's bank account.
@@ -97,13 +103,13 @@ type Refund struct {
 // refundColumns are the columns that scanRefund reads.
 const refundColumns = `r.id::text, r.payment_id::text, r.cause, r.amount_minor, r.currency, r.status,
 	coalesce(r.stripe_refund_id, ''), r.failure, r.reason, r.actor, r.tries, r.last_error, r.next_try_at,
-	r.created_at, r.updated_at, r.origin, r.asked_minor`
+	r.created_at, r.updated_at, r.origin, r.asked_minor, r.by_hand, r.reference, r.settled_by`
 
 func scanRefund(row interface{ Scan(...any) error }) (Refund, error) {
 	var r Refund
 	err := row.Scan(&r.ID, &r.PaymentID, &r.Cause, &r.Amount.Minor, &r.Amount.Currency, &r.Status, &r.StripeID,
 		&r.Failure, &r.Reason, &r.Actor, &r.Tries, &r.LastError, &r.NextTry, &r.CreatedAt, &r.UpdatedAt, &r.Origin,
-		&r.Asked)
+		&r.Asked, &r.ByHand, &r.Reference, &r.SettledBy)
 	r.NextTry, r.CreatedAt, r.UpdatedAt = r.NextTry.UTC(), r.CreatedAt.UTC(), r.UpdatedAt.UTC()
 	return r, err
 }
@@ -124,6 +130,7 @@ WHERE r.id = ANY (ARRAY(
 	SELECT f.id FROM (` + waitsRefusedSQL + `) f
 	UNION ALL SELECT r.id FROM booking_platform.refunds r
 		WHERE r.status = 'due' AND r.tries >= 3 AND ` + undisputedSQL + `
+	UNION ALL SELECT h.id FROM booking_platform.refunds h WHERE h.status = 'due' AND h.by_hand
 	UNION ALL SELECT s.id FROM booking_platform.refunds s
 		WHERE s.status = 'pending' AND (s.last_error <> ''
 			OR s.created_at < statement_timestamp() - interval '14 days')))
@@ -131,7 +138,8 @@ AND EXISTS (SELECT FROM booking_platform.payments p WHERE p.id = r.payment_id AN
 ORDER BY r.id DESC LIMIT $1::int`
 
 // RefundsNeedingAttention returns up to 500 refunds for an operator to look at, newest
-// first: failed or canceled ones that [Backlog] counts, due ones after three tries, and
+// first: failed or canceled ones that [Backlog] counts, due ones after three tries or to be
+// paid by hand, and
 // pending ones that wait for the customer or are older than 14 days. One round trip.
 func (p *Payments) RefundsNeedingAttention(ctx context.Context) ([]Refund, error) {
 	return p.refunds(ctx, "list refunds needing attention", refundsNeedingAttentionSQL, 500, p.account)

@@ -85,10 +85,11 @@ WITH bounded AS (
 	SET refund_committed = p.refund_committed + $3::bigint, updated_at = statement_timestamp()
 	WHERE p.id = $2::uuid AND p.disputes_open = 0
 		AND p.refund_committed + $3::bigint <= p.captured_minor - p.dispute_lost_minor
-	RETURNING p.id)
+	RETURNING p.id, p.kind = 'desk' AS by_hand)
 INSERT INTO booking_platform.refunds AS r (id, payment_id, cause, amount_minor, currency, status, reason, actor,
-	origin, asked_minor)
-SELECT $1::uuid, b.id, $4::text, $3::bigint, $5::text, 'due', $6::text, $7::text, $8::text, $9::bigint FROM bounded b
+	origin, asked_minor, by_hand, next_try_at)
+SELECT $1::uuid, b.id, $4::text, $3::bigint, $5::text, 'due', $6::text, $7::text, $8::text, $9::bigint, b.by_hand,
+	CASE WHEN b.by_hand THEN timestamptz '9999-12-31 00:00:00Z' ELSE statement_timestamp() END FROM bounded b
 RETURNING ` + refundColumns
 
 // createIntent commits to a refund of this package's own. A refusal leaves a caller's
@@ -206,7 +207,7 @@ func commitDueRefund(ctx context.Context, q booking.Querier, paymentID, reason, 
 // The key stays, so that a call in progress makes no second refund.
 const tryNowSQL = `
 UPDATE booking_platform.refunds AS r SET next_try_at = statement_timestamp(), updated_at = statement_timestamp()
-WHERE r.id = $1::uuid AND r.status = 'due'
+WHERE r.id = $1::uuid AND r.status = 'due' AND NOT r.by_hand
 RETURNING ` + refundColumns
 
 // The last of a refund's chain of retries.

@@ -37,7 +37,7 @@ UPDATE booking_platform.refunds AS r SET
 FROM booking_platform.payments p
 WHERE p.id = r.payment_id AND r.id = (
 	SELECT d.id FROM booking_platform.refunds d JOIN booking_platform.payments o ON o.id = d.payment_id
-	WHERE d.status = 'due' AND d.next_try_at <= statement_timestamp() AND o.disputes_open = 0
+	WHERE d.status = 'due' AND NOT d.by_hand AND d.next_try_at <= statement_timestamp() AND o.disputes_open = 0
 		AND o.account IN ('', $4::text)
 	ORDER BY d.next_try_at LIMIT 1
 	FOR UPDATE OF d SKIP LOCKED)

@@ -183,10 +183,11 @@ func (p *Payments) observe(ctx context.Context, q booking.Querier, bookingID str
 	if err := change(); err != nil {
 		return err
 	}
-	if b, err = p.bookings.Tx(q).Get(ctx, bookingID); err != nil {
+	now, err := p.bookings.Tx(q).Get(ctx, bookingID)
+	if err != nil {
 		return err
 	}
-	after, xid, err := states(ctx, q, b)
+	after, xid, err := states(ctx, q, now)
 	if err != nil {
 		return err
 	}
@@ -194,9 +195,8 @@ func (p *Payments) observe(ctx context.Context, q booking.Querier, bookingID str
 	if err != nil {
 		return err
 	}
-	// Payments are inserted under the booking's lock: their number is the same.
 	for i := range after {
-		for _, t := range transitions(before[i], after[i]) {
+		for _, t := range transitions(stateBefore(before, after[i].payment.ID, b), after[i]) {
 			if err := p.opts.OnTransition(ctx, tx, t); err != nil {
 				return fmt.Errorf("on transition %s: %w", t.Kind, err)
 			}
@@ -206,6 +206,17 @@ func (p *Payments) observe(ctx context.Context, q booking.Querier, bookingID str
 		}
 	}
 	return nil
+}
+
+// stateBefore returns the state of a payment before the change, which may have inserted
+// it.
+func stateBefore(before []state, paymentID string, b booking.Booking) state {
+	for _, s := range before {
+		if s.payment.ID == paymentID {
+			return s
+		}
+	}
+	return state{booking: b}
 }
 
 // observePayment is observe for a payment whose booking is not known.

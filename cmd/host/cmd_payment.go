@@ -15,7 +15,7 @@ import (
 // operator is the actor of refunds made by a command.
 const operator = "operator"
 
-const paymentArgument = "the id of a payment, of its booking or of its Checkout Session (cs_...)"
+const paymentArgument = "the id of a payment, of its booking, or of its Checkout Session (cs_...) or PaymentIntent (pi_...)"
 
 func (c *cli) paymentCommand() *cobra.Command {
 	return c.group("payment", "List payments and make refunds",
@@ -44,7 +44,33 @@ A running host makes the refund at Stripe.`,
 			Example: "  host payment retry 0193b3a0-0000-7000-8000-000000000000",
 			Args:    arguments(1, 1, "the id of a refund"),
 			RunE:    c.action(c.retryRefund),
-		}))
+		}),
+		c.deskRefundedCommand())
+}
+
+func (c *cli) deskRefundedCommand() *cobra.Command {
+	paid := payments.PaidRefund{Actor: operator}
+	cmd := c.jsonFlag(&cobra.Command{
+		Use:   "desk-refunded REFUND-ID",
+		Short: "Record that a refund was paid by hand",
+		Long: `Record that a refund was paid by hand. What a customer paid at the desk is not refunded by Stripe:
+host payment list shows such a refund as due by hand until it is recorded here.`,
+		Example: "  host payment desk-refunded --reference 'receipt 18' 0193b3a0-0000-7000-8000-000000000000",
+		Args:    arguments(1, 1, "the id of a refund"),
+		RunE: c.action(func(ctx context.Context, args []string) error {
+			paid.RefundID = args[0]
+			return c.withPayments(ctx, func(p *payments.Payments) error {
+				r, err := p.MarkRefundPaid(ctx, paid)
+				if errors.Is(err, payments.ErrNotFound) {
+					return fmt.Errorf("there is no refund %q", args[0])
+				}
+				return c.reportRefund(r, err)
+			})
+		}),
+	})
+	cmd.Flags().StringVar(&paid.Reference, "reference", "",
+		"a `TEXT` that identifies it in your books, such as the number of a receipt")
+	return cmd
 }
 
 func (c *cli) paymentRefundCommand() *cobra.Command {
@@ -119,10 +145,15 @@ func (c *cli) showPayments(ctx context.Context, ids []string) error {
 }
 
 func findPayment(ctx context.Context, p *payments.Payments, id string) (pay payments.Payment, err error) {
-	if strings.HasPrefix(id, "cs_") {
+	switch {
+	case strings.HasPrefix(id, "cs_"):
 		pay, err = p.BySession(ctx, id)
-	} else if pay, err = p.Get(ctx, id); errors.Is(err, payments.ErrNotFound) {
-		pay, err = p.ForBooking(ctx, id)
+	case strings.HasPrefix(id, "pi_"):
+		pay, err = p.ByIntent(ctx, id)
+	default:
+		if pay, err = p.Get(ctx, id); errors.Is(err, payments.ErrNotFound) {
+			pay, err = p.ForBooking(ctx, id)
+		}
 	}
 	if errors.Is(err, payments.ErrNotFound) {
 		err = fmt.Errorf("there is no payment of %q; it is %s", id, paymentArgument)

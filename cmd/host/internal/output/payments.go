@@ -13,6 +13,7 @@ import (
 type paymentJSON struct {
 	ID              string          `json:"id"`
 	BookingID       string          `json:"bookingId"`
+	Kind            payments.Kind   `json:"kind"`
 	Account         string          `json:"account,omitempty"`
 	Status          payments.Status `json:"status"`
 	Amount          int64           `json:"amount"`
@@ -26,6 +27,9 @@ type paymentJSON struct {
 	Unapplied       string          `json:"unapplied,omitempty"`
 	StripeSessionID string          `json:"stripeSessionId,omitempty"`
 	PaymentIntentID string          `json:"paymentIntentId,omitempty"`
+	Method          string          `json:"method,omitempty"`
+	Reference       string          `json:"reference,omitempty"`
+	Actor           string          `json:"actor,omitempty"`
 	ReconciledAt    time.Time       `json:"askedAt,omitzero"`
 	CreatedAt       time.Time       `json:"createdAt"`
 	UpdatedAt       time.Time       `json:"updatedAt"`
@@ -56,6 +60,9 @@ type refundJSON struct {
 	Origin         payments.RefundOrigin `json:"origin"`
 	Cause          string                `json:"cause"`
 	StripeRefundID string                `json:"stripeRefundId,omitempty"`
+	ByHand         bool                  `json:"byHand,omitempty"`
+	Reference      string                `json:"reference,omitempty"`
+	SettledBy      string                `json:"settledBy,omitempty"`
 	Failure        string                `json:"failure,omitempty"`
 	Tries          int                   `json:"tries"`
 	LastError      string                `json:"lastError,omitempty"`
@@ -65,11 +72,11 @@ type refundJSON struct {
 
 func newPaymentJSON(p payments.Payment, refunds []payments.Refund, disputes []payments.Dispute) paymentJSON {
 	line := paymentJSON{
-		ID: p.ID, BookingID: p.BookingID, Account: p.Account, Status: p.Status(), Amount: p.Amount.Minor,
+		ID: p.ID, BookingID: p.BookingID, Kind: p.Kind, Account: p.Account, Status: p.Status(), Amount: p.Amount.Minor,
 		Currency: p.Amount.Currency, Captured: p.Captured.Minor, CaptureCurrency: p.Captured.Currency,
 		Refunded: p.Refunded.Minor, Lost: p.Lost.Minor, OpenDisputes: p.OpenDisputes, ParkedReason: p.ParkedReason,
 		Unapplied: p.Unapplied, StripeSessionID: p.SessionID, PaymentIntentID: p.PaymentIntentID,
-		ReconciledAt: p.ReconciledAt, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
+		Method: p.Method, Reference: p.Reference, Actor: p.Actor, ReconciledAt: p.ReconciledAt, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 	}
 	for _, r := range refunds {
 		line.Refunds = append(line.Refunds, newRefundJSON(r))
@@ -88,9 +95,10 @@ func newRefundJSON(r payments.Refund) refundJSON {
 	line := refundJSON{
 		ID: r.ID, PaymentID: r.PaymentID, Status: r.Status, Amount: r.Amount.Minor, Asked: r.Asked,
 		Currency: r.Amount.Currency, Origin: r.Origin, Cause: r.Cause, StripeRefundID: r.StripeID, Failure: r.Failure,
-		Tries: r.Tries, LastError: r.LastError, CreatedAt: r.CreatedAt,
+		ByHand: r.ByHand, Reference: r.Reference, SettledBy: r.SettledBy, Tries: r.Tries, LastError: r.LastError,
+		CreatedAt: r.CreatedAt,
 	}
-	if r.Status == payments.RefundDue {
+	if r.Status == payments.RefundDue && !r.ByHand {
 		line.NextTry = r.NextTry
 	}
 	return line
@@ -138,7 +146,8 @@ func (p Printer) Payment(pay payments.Payment, refunds []payments.Refund, disput
 		{"parked because", Escape(pay.ParkedReason)}, {"not applied because", Escape(pay.Unapplied)},
 		{"requested", pay.Amount.String()}, {"paid", pay.Captured.String()}, {"refunded", pay.Refunded.String()},
 		{"lost to disputes", lost}, {"Stripe account", Escape(pay.Account)}, {"session", Escape(pay.SessionID)},
-		{"payment intent", Escape(pay.PaymentIntentID)}, {"read from Stripe", formatTime(pay.ReconciledAt)},
+		{"payment intent", Escape(pay.PaymentIntentID)}, {"paid by", Escape(pay.Method)},
+		{"reference", Escape(pay.Reference)}, {"recorded by", Escape(pay.Actor)}, {"read from Stripe", formatTime(pay.ReconciledAt)},
 		{"created", formatTime(pay.CreatedAt)}, {"changed", formatTime(pay.UpdatedAt)},
 	})
 	if err != nil {
@@ -160,7 +169,11 @@ func (p Printer) Refunds(refunds []payments.Refund) error {
 			}
 			continue
 		}
-		rows = append(rows, []string{r.ID, r.PaymentID, string(r.Status), r.Amount.String(), Escape(r.Cause),
+		status := string(r.Status)
+		if r.ByHand {
+			status += " by hand"
+		}
+		rows = append(rows, []string{r.ID, r.PaymentID, status, r.Amount.String(), Escape(r.Cause),
 			strconv.Itoa(r.Tries), Escape(cmp.Or(r.Failure, r.LastError))})
 	}
 	if len(rows) == 0 {

@@ -1,0 +1,583 @@
+package payments_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments"
+	"github.com/booking-platform/booking-platform/payments/stripetest"
+)
+
+// intent makes a PaymentIntent at Stripe as an embedder does.
+func (w *world) intent(amount int64, currency, bookingID string) string {
+	w.t.Helper()
+	form := url.Values{"amount": {fmt.Sprint(amount)}, "currency": {currency}}
+	if bookingID != "" {
+		form.Set("metadata[booking_id]", bookingID)
+	}
+	req := httptest.NewRequestWithContext(w.t.Context(), http.MethodPost, "/v1/payment_intents",
+		strings.NewReader(form.Encode()))
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Authorization", "Bearer "+secretKey)
+	rec := httptest.NewRecorder()
+	w.stripe.ServeHTTP(rec, req)
+	require.Equal(w.t, http.StatusOK, rec.Code, rec.Body)
+	var made struct{ ID string }
+	require.NoError(w.t, json.Unmarshal(rec.Body.Bytes(), &made))
+	return made.ID
+}
+
+func (w *world) adopt(b booking.Booking) string {
+	w.t.Helper()
+	id := w.intent(b.Amount.Minor, b.Amount.Currency, b.ID)
+	pay, err := w.payments.Adopt(w.t.Context(), b.ID, id)
+	require.NoError(w.t, err)
+	require.Equal(w.t, payments.KindIntent, pay.Kind)
+	require.Equal(w.t, payments.StatusOpen, pay.Status())
+	return id
+}
+
+func (w *world) payIntent(id string) {
+	w.t.Helper()
+	_, err := w.stripe.PayIntent(w.t.Context(), id)
+	require.NoError(w.t, err)
+}
+
+// lostEvents is a stand-in whose webhooks never arrive.
+func lostEvents(stripetest.Event) []time.Duration { return nil }
+
+func TestAdopt_PaidInTime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b := w.hold(0)
+	id := w.adopt(b)
+	again, err := w.payments.Adopt(t.Context(), b.ID, id)
+	require.NoError(t, err)
+	require.Equal(t, w.payment(b.ID).ID, again.ID)
+
+	require.NoError(t, w.stripe.DeclineIntent(id))
+	w.delivered()
+	require.Equal(t, payments.StatusOpen, w.payment(b.ID).Status(), "the customer can try again")
+	w.payIntent(id)
+	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
+	pay := w.payment(b.ID)
+	require.Equal(t, payments.StatusPaid, pay.Status())
+	require.True(t, pay.Applied())
+	require.Equal(t, id, pay.PaymentIntentID)
+	require.Empty(t, pay.SessionID)
+	require.Zero(t, pay.ReconciledAt)
+	byIntent, err := w.payments.ByIntent(t.Context(), id)
+	require.NoError(t, err)
+	require.Equal(t, pay.ID, byIntent.ID)
+	_, err = w.payments.ByIntent(t.Context(), "pi_\x00")
+	require.ErrorIs(t, err, payments.ErrNotFound)
+
+	// The policy's refund is made at Stripe.
+	_, err = w.payments.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
+	require.NoError(t, err)
+	n, err := w.payments.SettleRefunds(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	require.Equal(t, int64(price), w.stripe.Balance()["eur"].Refunded)
+	require.Equal(t, payments.StatusRefunded, w.payment(b.ID).Status())
+}
+
+// Adopt reads what has happened at Stripe before it, and needs no event.
+func TestAdopt_AfterTheMoney(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{stripe: stripetest.Options{Deliver: lostEvents}})
+	paid, delayed := w.hold(0), w.hold(1)
+	one, two := w.intent(price, "eur", paid.ID), w.intent(price, "eur", delayed.ID)
+	w.payIntent(one)
+	_, err := w.stripe.PayIntentDelayed(t.Context(), two)
+	require.NoError(t, err)
+	pay, err := w.payments.Adopt(t.Context(), paid.ID, one)
+	require.NoError(t, err)
+	require.Equal(t, payments.StatusPaid, pay.Status())
+	require.NotZero(t, pay.ReconciledAt)
+	require.Equal(t, booking.StatusConfirmed, w.status(paid.ID))
+
+	pay, err = w.payments.Adopt(t.Context(), delayed.ID, two)
+	require.NoError(t, err)
+	require.Equal(t, payments.StatusProcessing, pay.Status())
+	_, err = w.stripe.SettleIntent(two)
+	require.NoError(t, err)
+	pay, err = w.payments.RefreshIntent(t.Context(), two)
+	require.NoError(t, err)
+	require.Equal(t, payments.StatusPaid, pay.Status())
+	require.Equal(t, booking.StatusConfirmed, w.status(delayed.ID))
+}
+
+// An event before Adopt waits as unmatched; one without metadata is not ours.
+func TestAdopt_EventFirst(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b, other := w.hold(0), w.hold(1)
+	id := w.intent(price, "eur", b.ID)
+	w.payIntent(id)
+	foreign := w.intent(price, "eur", "")
+	w.payIntent(foreign)
+	w.delivered()
+	require.Equal(t, map[string]int{"payment_intent.succeeded unmatched": 1, "payment_intent.succeeded ignored": 1,
+		"payment_intent.created ignored": 2}, w.outcomes())
+	_, err := w.payments.Adopt(t.Context(), b.ID, id)
+	require.NoError(t, err)
+	_, err = w.payments.Adopt(t.Context(), other.ID, foreign)
+	require.NoError(t, err)
+	w.retryWaiting()
+	require.Equal(t, 1, w.outcomes()["payment_intent.succeeded processed"])
+	for _, booked := range []booking.Booking{b, other} {
+		require.Equal(t, booking.StatusConfirmed, w.status(booked.ID))
+	}
+	require.Equal(t, int64(2*price), w.stripe.Balance()["eur"].Kept())
+}
+
+func (w *world) retryWaiting() {
+	w.t.Helper()
+	w.exec(`UPDATE booking_platform.payment_events SET retry_at = statement_timestamp() WHERE outcome = 'unmatched'`)
+	_, err := w.receiver.RetryWaiting(w.t.Context())
+	require.NoError(w.t, err)
+}
+
+func TestAdopt_Refusals(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{stripe: stripetest.Options{IntentEvents: true}})
+	b, other := w.hold(0), w.hold(1)
+	adopt := func(bookingID, intent string) error {
+		_, err := w.payments.Adopt(t.Context(), bookingID, intent)
+		return err
+	}
+	var amount *payments.AmountError
+	require.ErrorAs(t, adopt(b.ID, w.intent(price+1, "eur", b.ID)), &amount)
+	require.Equal(t, int64(price+1), amount.Amount.Minor)
+	require.ErrorAs(t, adopt(b.ID, w.intent(price, "usd", b.ID)), &amount)
+	require.ErrorAs(t, adopt(b.ID, w.intent(price, "jpy", b.ID)), &amount, "2500 yen are not 25 euros")
+	require.ErrorIs(t, adopt(b.ID, "pi_unknown"), payments.ErrNotFound)
+	require.ErrorIs(t, adopt(b.ID, "ch_1"), payments.ErrNotFound)
+	id := w.adopt(b)
+	require.ErrorIs(t, adopt(other.ID, id), payments.ErrAdopted)
+	require.ErrorIs(t, adopt(b.ID, w.intent(price, "eur", b.ID)), payments.ErrNotPayable, "one open payment")
+	require.ErrorIs(t, adopt("0193b3a0-0000-7000-8000-000000000000", id), booking.ErrNotFound)
+	_, err := w.payments.Checkout(t.Context(), b.ID)
+	require.ErrorIs(t, err, payments.ErrNotPayable, "no Checkout beside it")
+	require.NoError(t, w.payments.Abandon(t.Context(), b.ID))
+	require.Equal(t, booking.StatusPending, w.status(b.ID), "the customer may be paying")
+
+	cancelled := w.intent(price, "eur", other.ID)
+	require.NoError(t, w.stripe.CancelIntent(cancelled))
+	require.ErrorIs(t, adopt(other.ID, cancelled), payments.ErrNotPayable)
+	lapsed := w.hold(2)
+	w.endHold(lapsed.ID)
+	require.ErrorIs(t, adopt(lapsed.ID, w.intent(price, "eur", lapsed.ID)), booking.ErrHoldExpired)
+
+	// The PaymentIntent of a Checkout Session is its own.
+	c := w.checkout(other)
+	w.pay(c)
+	w.delivered()
+	session, err := w.stripe.Session(c.SessionID)
+	require.NoError(t, err)
+	require.ErrorIs(t, adopt(other.ID, session.PaymentIntentID), payments.ErrAdopted)
+	require.ErrorIs(t, adopt(b.ID, session.PaymentIntentID), payments.ErrAdopted)
+	require.Equal(t, 1, w.outcomes()["payment_intent.succeeded ignored"], "handled once, by its session")
+	require.Equal(t, payments.StatusPaid, w.payment(other.ID).Status())
+
+	free := w.newResource("free", 0, 1)
+	nothing, err := w.bookings.Hold(t.Context(), booking.HoldRequest{Resource: free.ID, Start: slot(0), Customer: ada})
+	require.NoError(t, err)
+	require.ErrorIs(t, adopt(nothing.ID, w.intent(price, "eur", nothing.ID)), payments.ErrNotPayable)
+}
+
+// Money that has come is adopted in any case: late, twice, of another amount, after a
+// cancellation.
+func TestAdopt_MoneyThatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	for _, by := range []string{"event", "adoption"} {
+		t.Run(by, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{})
+			// paid adopts before the payment, or after it.
+			paid := func(b booking.Booking, amount int64, between func()) payments.Payment {
+				id := w.intent(amount, "eur", b.ID)
+				if by == "event" && amount == price {
+					_, err := w.payments.Adopt(t.Context(), b.ID, id)
+					require.NoError(t, err)
+					between()
+					w.payIntent(id)
+				} else {
+					between()
+					w.payIntent(id)
+					_, err := w.payments.Adopt(t.Context(), b.ID, id)
+					require.NoError(t, err)
+				}
+				pay, err := w.payments.ByIntent(t.Context(), id)
+				require.NoError(t, err)
+				return pay
+			}
+			release := func(b booking.Booking) func() {
+				return func() {
+					w.endHold(b.ID)
+					_, err := w.bookings.ReleaseExpired(t.Context())
+					require.NoError(t, err)
+				}
+			}
+			late := w.hold(0)
+			require.Equal(t, payments.StatusPaid, paid(late, price, release(late)).Status())
+			require.Equal(t, booking.StatusConfirmed, w.status(late.ID), "the slot is taken again")
+
+			lost := w.hold(1)
+			pay := paid(lost, price, func() { release(lost)(); w.hold(1) })
+			require.Equal(t, payments.ReasonLate, pay.Unapplied)
+
+			cancelled := w.hold(2)
+			pay = paid(cancelled, price, func() {
+				_, err := w.bookings.Cancel(t.Context(), booking.CancelRequest{ID: cancelled.ID})
+				require.NoError(t, err)
+			})
+			require.Equal(t, payments.ReasonCancelled, pay.Unapplied)
+
+			differs := w.hold(3)
+			pay = paid(differs, price+100, func() {})
+			require.Equal(t, payments.ReasonAmount, pay.ParkedReason)
+			require.Equal(t, booking.StatusPending, w.status(differs.ID))
+
+			twice := w.hold(4)
+			w.checkout(twice)
+			w.pay(w.checkout(twice))
+			second := w.intent(price, "eur", twice.ID)
+			w.payIntent(second)
+			pay, err := w.payments.Adopt(t.Context(), twice.ID, second)
+			require.NoError(t, err)
+			require.Equal(t, payments.ReasonPaidTwice, pay.Unapplied)
+
+			n, err := w.payments.SettleRefunds(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, 3, n)
+			require.Equal(t, int64(3*price), w.stripe.Balance()["eur"].Refunded)
+		})
+	}
+}
+
+// Two replicas adopt at once: one booking gets the PaymentIntent, once.
+func TestAdopt_Concurrently(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{capacity: 4})
+	for round := range 5 {
+		bookings := []booking.Booking{w.hold(round), w.hold(round), w.hold(round)}
+		id := w.intent(price, "eur", bookings[0].ID)
+		paid := round%2 == 0
+		if paid {
+			w.payIntent(id)
+		}
+		var all sync.WaitGroup
+		errs := make([]error, 9)
+		for n := range errs {
+			all.Go(func() {
+				_, errs[n] = w.payments.Adopt(context.WithoutCancel(t.Context()), bookings[n%3].ID, id)
+			})
+		}
+		all.Wait()
+		adopted := 0
+		for n, err := range errs {
+			if err == nil {
+				adopted++
+				continue
+			}
+			require.ErrorIs(t, err, payments.ErrAdopted, "round %d, caller %d", round, n)
+		}
+		require.Equal(t, 3, adopted, "all callers for one booking")
+		if !paid {
+			w.payIntent(id)
+		}
+		confirmed := 0
+		for _, b := range bookings {
+			if w.status(b.ID) == booking.StatusConfirmed {
+				confirmed++
+			}
+		}
+		require.Equal(t, 1, confirmed)
+	}
+}
+
+// When the hold ends, the PaymentIntent is cancelled at Stripe, once over three replicas.
+func TestExpireSessions_CancelsIntents(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	ended, running, cancelled, paid := w.hold(0), w.hold(1), w.hold(2), w.hold(3)
+	intents := map[string]string{}
+	for _, b := range []booking.Booking{ended, running, cancelled, paid} {
+		intents[b.ID] = w.adopt(b)
+	}
+	w.payIntent(intents[paid.ID])
+	w.endHold(ended.ID)
+	_, err := w.bookings.Cancel(t.Context(), booking.CancelRequest{ID: cancelled.ID})
+	require.NoError(t, err)
+	var all sync.WaitGroup
+	counts, errs := make([]int, 3), make([]error, 3)
+	for n := range counts {
+		all.Go(func() { counts[n], errs[n] = w.payments.ExpireSessions(context.WithoutCancel(t.Context())) })
+	}
+	all.Wait()
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+	require.Equal(t, 2, counts[0]+counts[1]+counts[2])
+	for b, want := range map[string]stripetest.IntentStatus{
+		ended.ID: stripetest.IntentCanceled, cancelled.ID: stripetest.IntentCanceled,
+		running.ID: stripetest.IntentRequiresPaymentMethod, paid.ID: stripetest.IntentSucceeded,
+	} {
+		at, err := w.stripe.PaymentIntent(intents[b])
+		require.NoError(t, err)
+		require.Equal(t, want, at.Status)
+	}
+	require.Equal(t, booking.StatusExpired, w.status(ended.ID))
+	require.Equal(t, payments.StatusExpired, w.payment(ended.ID).Status())
+	require.Equal(t, payments.StatusExpired, w.payment(cancelled.ID).Status())
+	w.hold(0)
+	w.delivered()
+	require.Equal(t, 2, w.outcomes()["payment_intent.canceled processed"])
+}
+
+// The customer pays while the hold ends, and the event is lost: the payment wins.
+func TestExpireSessions_IntentJustPaid(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{stripe: stripetest.Options{Deliver: lostEvents}})
+	paid, delayed := w.hold(0), w.hold(1)
+	one, two := w.adopt(paid), w.adopt(delayed)
+	w.payIntent(one)
+	_, err := w.stripe.PayIntentDelayed(t.Context(), two)
+	require.NoError(t, err)
+	w.endHold(paid.ID)
+	w.endHold(delayed.ID)
+	n, err := w.payments.ExpireSessions(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, n)
+	require.Equal(t, booking.StatusConfirmed, w.status(paid.ID))
+	require.Equal(t, payments.StatusProcessing, w.payment(delayed.ID).Status())
+	_, err = w.bookings.ReleaseExpired(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, booking.StatusPending, w.status(delayed.ID), "the hold was extended")
+
+	// No event comes of the end either.
+	_, err = w.stripe.FailIntent(two)
+	require.NoError(t, err)
+	w.exec(`UPDATE booking_platform.payments SET leased_until = NULL, session_expires_at = statement_timestamp()
+		- interval '1 minute'`)
+	n, err = w.payments.ReconcilePayments(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	require.Equal(t, payments.StatusFailed, w.payment(delayed.ID).Status())
+	require.Equal(t, booking.StatusExpired, w.status(delayed.ID))
+	// The PaymentIntent could be paid again, and is cancelled.
+	w.exec(`UPDATE booking_platform.payments SET leased_until = NULL`)
+	n, err = w.payments.ExpireSessions(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	at, err := w.stripe.PaymentIntent(two)
+	require.NoError(t, err)
+	require.Equal(t, stripetest.IntentCanceled, at.Status)
+	require.Equal(t, payments.StatusFailed, w.payment(delayed.ID).Status())
+}
+
+// A zero-decimal currency: 2500 yen, in full and in part.
+func TestAdopt_ZeroDecimalCurrency(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	_, err := w.bookings.CreateResource(t.Context(), booking.Resource{
+		Slug: "tokyo", Name: "Room", TimeZone: "Asia/Tokyo", Capacity: 1, SlotLength: time.Hour,
+		Price: booking.Money{Minor: 2500, Currency: "jpy"},
+	})
+	require.NoError(t, err)
+	b, err := w.bookings.Hold(t.Context(), booking.HoldRequest{Resource: "tokyo", Start: slot(0), Customer: ada})
+	require.NoError(t, err)
+	id := w.adopt(b)
+	w.payIntent(id)
+	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
+	_, err = w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: w.payment(b.ID).ID, Amount: 1001,
+		Cause: "rain"})
+	require.NoError(t, err)
+	_, err = w.payments.SettleRefunds(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, stripetest.Money{Captured: 2500, Refunded: 1001}, w.stripe.Balance()["jpy"])
+}
+
+func TestAdopt_Transitions(t *testing.T) {
+	t.Parallel()
+	w := withOutbox(t, setup{})
+	one, two := w.hold(0), w.hold(1)
+	w.payIntent(w.adopt(one))
+	id := w.intent(price, "eur", two.ID)
+	w.payIntent(id)
+	for range 2 {
+		_, err := w.payments.Adopt(t.Context(), two.ID, id)
+		require.NoError(t, err)
+	}
+	w.retryWaiting()
+	_, err := w.payments.RecordDesk(t.Context(), payments.DeskPayment{BookingID: w.hold(2).ID,
+		Amount: one.Amount, Method: "cash"})
+	require.NoError(t, err)
+	rows, err := w.db.QueryContext(t.Context(), `SELECT line FROM outbox ORDER BY id`)
+	require.NoError(t, err)
+	defer rows.Close()
+	for range 3 {
+		require.True(t, rows.Next())
+		var line string
+		require.NoError(t, rows.Scan(&line))
+		require.Equal(t, "paid 2500 of 0: paid confirmed", line)
+	}
+	require.False(t, rows.Next())
+	require.NoError(t, rows.Err())
+}
+
+// Every order of the events of an adopted PaymentIntent, and of Adopt among them, has the
+// same end. Each event is sent twice.
+func TestAdopt_AnyOrder(t *testing.T) {
+	t.Parallel()
+	for name, s := range map[string]struct {
+		tell func(w *world, id string) error
+		end  string
+	}{
+		"declined, then paid and refunded in part": {func(w *world, id string) error {
+			err := w.stripe.DeclineIntent(id)
+			if err == nil {
+				_, err = w.stripe.PayIntent(w.t.Context(), id)
+			}
+			if err == nil {
+				_, err = w.stripe.RefundFromDashboard(id, 500)
+			}
+			return err
+		}, "confirmed partially_refunded 500"},
+		"a debit, paid and disputed": {func(w *world, id string) error {
+			_, err := w.stripe.PayIntentDelayed(w.t.Context(), id)
+			if err == nil {
+				_, err = w.stripe.SettleIntent(id)
+			}
+			if err == nil {
+				_, err = w.stripe.OpenDispute(id, stripetest.NewDispute{Inquiry: true})
+			}
+			return err
+		}, "confirmed disputed 0"},
+		"a debit refused": {func(w *world, id string) error {
+			_, err := w.stripe.PayIntentDelayed(w.t.Context(), id)
+			if err == nil {
+				_, err = w.stripe.FailIntent(id)
+			}
+			return err
+		}, "expired failed 0"},
+		"a card declined, then a debit refused, then a card": {func(w *world, id string) error {
+			err := w.stripe.DeclineIntent(id)
+			if err == nil {
+				_, err = w.stripe.PayIntentDelayed(w.t.Context(), id)
+			}
+			if err == nil {
+				_, err = w.stripe.FailIntent(id)
+			}
+			if err == nil {
+				_, err = w.stripe.PayIntent(w.t.Context(), id)
+			}
+			return err
+		}, "confirmed paid 0"},
+		"a card declined, then a debit that is processing": {func(w *world, id string) error {
+			err := w.stripe.DeclineIntent(id)
+			if err == nil {
+				_, err = w.stripe.PayIntentDelayed(w.t.Context(), id)
+			}
+			return err
+		}, "pending processing 0"},
+		"canceled": {func(w *world, id string) error { return w.stripe.CancelIntent(id) }, "expired expired 0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{stripe: stripetest.Options{Deliver: lostEvents}, capacity: 1000})
+			sample := w.intent(price, "eur", "")
+			require.NoError(t, s.tell(w, sample))
+			// Without payment_intent.created, which has no handler; Adopt is the last step.
+			events := len(w.eventsOfIntent(sample))
+			orders := permutations(events + 1)
+			for _, order := range orders {
+				b := w.hold(0)
+				id := w.intent(price, "eur", b.ID)
+				adopted := false
+				adopt := func() {
+					_, err := w.payments.Adopt(t.Context(), b.ID, id)
+					require.NoError(t, err)
+					adopted = true
+				}
+				if order[0] == events {
+					// Adopted before anything happened at Stripe.
+					adopt()
+				}
+				require.NoError(t, s.tell(w, id))
+				told := w.eventsOfIntent(id)
+				require.Len(t, told, events)
+				for _, n := range order {
+					switch {
+					case n == events && adopted:
+					case n == events:
+						if s.end == "expired expired 0" {
+							// Adopt refuses what was cancelled, and the hold expires by itself.
+							_, err := w.payments.Adopt(t.Context(), b.ID, id)
+							require.ErrorIs(t, err, payments.ErrNotPayable)
+							_, err = w.bookings.Release(t.Context(), b.ID)
+							require.NoError(t, err)
+							continue
+						}
+						adopt()
+					default:
+						for range 2 {
+							require.Equal(t, http.StatusOK, w.sendRaw(told[n].Payload))
+						}
+					}
+				}
+				w.retryWaiting()
+				_, err := w.payments.RefreshRefunds(t.Context())
+				require.NoError(t, err)
+				if !adopted {
+					continue
+				}
+				pay := w.payment(b.ID)
+				end := fmt.Sprintf("%s %s %d", w.status(b.ID), pay.Status(), pay.Refunded.Minor)
+				require.Equal(t, s.end, end, "order %v", order)
+				if w.status(b.ID) != booking.StatusExpired {
+					_, err = w.bookings.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
+					require.NoError(t, err)
+				}
+			}
+			t.Logf("%d orders", len(orders))
+		})
+	}
+}
+
+// eventsOfIntent returns the events about an intent that have a handler.
+func (w *world) eventsOfIntent(id string) (events []stripetest.Event) {
+	for _, e := range w.stripe.Events() {
+		if e.IntentID == id && e.Type != "payment_intent.created" {
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
+func permutations(n int) [][]int {
+	if n == 0 {
+		return [][]int{nil}
+	}
+	var out [][]int
+	for _, p := range permutations(n - 1) {
+		for at := range n {
+			next := append(append(append([]int{}, p[:at]...), n-1), p[at:]...)
+			out = append(out, next)
+		}
+	}
+	return out
+}
