@@ -55,7 +55,7 @@ type Options struct {
 	// Logger gets the errors that clients are not told; nil discards them.
 	Logger *slog.Logger
 	// Version, Started and ServerErrors, the number of 5xx answers, are returned by
-	// GET /admin/metrics. All are optional.
+	// GET /admin/metrics. All are optional. Version is also that of the OpenAPI document.
 	Version      string
 	Started      time.Time
 	ServerErrors func() int64
@@ -69,6 +69,8 @@ type API struct {
 	domain string // Of the UIDs of calendar events.
 	routes []Route
 	mux    *http.ServeMux
+	// document is the OpenAPI document.
+	document []byte
 }
 
 // Route is one route of an [API], for a router that needs to know each of them. Most
@@ -97,6 +99,9 @@ func New(deps Deps, opts Options) (*API, error) {
 	a := &API{deps: deps, opts: opts.withDefaults(deps.Auth), prefix: base.Path, domain: base.Hostname(),
 		mux: http.NewServeMux()}
 	a.routes = a.makeRoutes()
+	if err := a.describe(); err != nil {
+		return nil, err
+	}
 	for _, r := range a.routes {
 		pattern, handler := muxPattern(r)
 		a.mux.Handle(pattern, handler)
@@ -148,6 +153,7 @@ func (a *API) makeRoutes() []Route {
 	public("GET", "/api/resources/{resource}/availability", a.availability)
 	public("GET", "/api/resources/{resource}/next", a.next)
 	public("GET", "/calendar/{token}.ics", a.calendarFeed)
+	public("GET", "/openapi.json", a.serveOpenAPI)
 
 	add("GET", "/api/bookings/{id}", a.requireOwnerOr(session, a.get))
 	add("GET", "/api/bookings/{id}/calendar.ics", a.requireOwnerOr(session, a.calendarFile))

@@ -5,7 +5,8 @@
 // and by field, and must not find out anything else: which bookings exist, or internal
 // errors. So requests are decoded strictly, all validation errors are returned at once by
 // field, and every error becomes an answer in one place, which logs internal errors and
-// never returns them. docs/api.md describes the routes and error codes.
+// never returns them. docs/api.md describes the routes and error codes, and GET
+// /openapi.json returns them as OpenAPI 3.1.
 //
 // An [API] is an http.Handler for any router and any prefix:
 //

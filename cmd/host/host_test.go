@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/booking-platform/booking-platform/booking"
 	host "github.com/booking-platform/booking-platform/cmd/host"
+	"github.com/booking-platform/booking-platform/internal/openapi"
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
@@ -129,6 +131,18 @@ func (r *running) admin() *client {
 	return c
 }
 
+var openAPI = sync.OnceValue(func() *openapi.Document {
+	document, err := os.ReadFile("../../api/openapi.json")
+	if err != nil {
+		panic(err)
+	}
+	doc, err := openapi.Parse(document)
+	if err != nil {
+		panic(err)
+	}
+	return doc
+})
+
 type answer struct {
 	status int
 	header http.Header
@@ -170,6 +184,9 @@ func (c *client) do(method, path, contentType string, body io.Reader, header ...
 	require.NoError(c.t, err)
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
+	require.NoError(c.t, err)
+	// Every answer in these tests is one that the OpenAPI document has.
+	_, err = openAPI().CheckDefault(req, res.StatusCode, res.Header, text)
 	require.NoError(c.t, err)
 	return answer{res.StatusCode, res.Header, string(text)}
 }

@@ -3,12 +3,14 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
 
 	"github.com/booking-platform/booking-platform/api"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/apidocs"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
 	"github.com/booking-platform/booking-platform/health"
 	"github.com/booking-platform/booking-platform/pages"
@@ -70,6 +72,14 @@ func (s *services) routes() (*mux.Router, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the pages: %w", err)
 	}
+	base, err := url.Parse(s.cfg.AppURL)
+	if err != nil {
+		return nil, fmt.Errorf("read the address of the host: %w", err)
+	}
+	docs, err := apidocs.New(a.OpenAPI(), base.Path)
+	if err != nil {
+		return nil, err
+	}
 	routes := mux.NewRouter().SkipClean(true)
 	routes.Use(limited, s.paused.refuse(p))
 	mount(routes, http.MethodGet, "/health", health.Live())
@@ -82,6 +92,7 @@ func (s *services) routes() (*mux.Router, error) {
 	for _, r := range p.Routes() {
 		mount(routes, r.Method, r.Path, r.Handler)
 	}
+	mount(routes, http.MethodGet, base.Path+"/docs", docs)
 	if s.stripeFake != nil {
 		routes.PathPrefix("/stripe/").Handler(http.StripPrefix("/stripe", s.stripeFake))
 	}

@@ -15,7 +15,7 @@ import (
 var public = []string{
 	"GET /", "POST /book", "GET /success", "GET /cancel", "GET /login", "POST /login", "POST /logout", "GET /static/",
 	"GET /health", "GET /health/db", "POST /webhook", "POST /auth/login", "POST /auth/logout",
-	"GET /calendar/{token}.ics",
+	"GET /calendar/{token}.ics", "GET /openapi.json", "GET /docs",
 	"POST /api/bookings", "POST /create-checkout-session", "GET /api/resources",
 	"GET /api/resources/{resource}/availability", "GET /api/resources/{resource}/next",
 	// These need the token of a booking.
@@ -142,4 +142,21 @@ func TestRoutes_OwnersOnly(t *testing.T) {
 	ada.get("/api/bookings/"+hers.ID+"?token="+hers.Token).into(t, &v)
 	require.Equal(t, "pending", v.Status)
 	require.NotContains(t, h.log.String(), hers.Token, "tokens are not logged")
+}
+
+// The page of the API has no script and the same policy as every page.
+func TestRoutes_Docs(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, nil)
+	c := h.client()
+	a := c.get("/docs")
+	require.Equal(t, http.StatusOK, a.status)
+	require.Equal(t, "text/html; charset=utf-8", a.header.Get("Content-Type"))
+	require.Equal(t, c.get("/").header.Get("Content-Security-Policy"), a.header.Get("Content-Security-Policy"))
+	require.Contains(t, a.body, "/api/bookings/{id}/reschedule")
+	require.NotContains(t, a.body, "<script")
+	a = c.get("/openapi.json")
+	require.Equal(t, http.StatusOK, a.status)
+	a = c.get("/openapi.json", "If-None-Match", a.header.Get("ETag"))
+	require.Equal(t, http.StatusNotModified, a.status)
 }
