@@ -377,7 +377,8 @@ func TestOpenAPI_ExamplesOfAnswers(t *testing.T) {
 				for media, content := range r.Content {
 					if content.Example != nil {
 						found++
-						require.NoError(t, doc.Validate(content.Schema, content.Example), "%s %s %s", path, status, media)
+						require.NoError(t, doc.Validate(content.Schema, content.Example),
+							"%s %s %s", path, status, media)
 					}
 				}
 			}

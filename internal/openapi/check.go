@@ -26,7 +26,8 @@ func (d *Document) Check(req *http.Request, status int, header http.Header, body
 }
 
 // CheckDefault is Check for an answer that the server in front may have given.
-func (d *Document) CheckDefault(req *http.Request, status int, header http.Header, body []byte) (known bool, err error) {
+func (d *Document) CheckDefault(req *http.Request, status int, header http.Header, body []byte) (
+	known bool, err error) {
 	known, err = d.Check(req, status, header, body)
 	if err == nil {
 		return known, nil

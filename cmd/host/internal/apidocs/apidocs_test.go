@@ -45,7 +45,8 @@ func TestNew_RendersTheWholeDocument(t *testing.T) {
 
 func TestNew_EscapesTheDocument(t *testing.T) {
 	t.Parallel()
-	h, err := apidocs.New([]byte(`{"openapi":"3.1.0","info":{"title":"<b>","version":"1","description":"a `+"`<i>`"+`<u>"},
+	h, err := apidocs.New([]byte(`{"openapi":"3.1.0",
+		"info":{"title":"<b>","version":"1","description":"a `+"`<i>`"+`<u>"},
 		"components":{"schemas":{"X":{"type":"object","properties":{"<p>":{"type":"<q>"}}}}}}`), "")
 	require.NoError(t, err)
 	w := httptest.NewRecorder()
