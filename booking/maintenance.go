@@ -9,17 +9,19 @@ import (
 )
 
 // Run does the background work of the package until ctx ends, and then returns nil:
-// [Store.ReleaseExpired] about every 5 seconds and [Store.CompletePast] about every
-// minute. A failed step is logged and runs again in the next round. Safe on every replica
-// at once. A program with its own scheduler calls the two steps instead.
+// [Store.ReleaseExpired] about every 5 seconds, [Store.CompletePast] about every minute,
+// and [Store.ErasePast] about every hour. A failed step is logged and runs again in the
+// next round. Safe on every replica at once. A program with its own scheduler calls the
+// steps instead.
 func (s *Store) Run(ctx context.Context) error {
-	round := func(every time.Duration, name string, do func(context.Context) (int, error)) periodic.Round {
-		step := periodic.Step{Name: name, Timeout: stepTimeout, Do: do}
+	round := func(every, timeout time.Duration, name string, do func(context.Context) (int, error)) periodic.Round {
+		step := periodic.Step{Name: name, Timeout: timeout, Do: do}
 		return periodic.Round{Every: every, Steps: []periodic.Step{step}}
 	}
 	periodic.Run(ctx, s.log, s.onStep,
-		round(5*time.Second, "booking.ReleaseExpired", s.ReleaseExpired),
-		round(time.Minute, "booking.CompletePast", s.CompletePast))
+		round(5*time.Second, stepTimeout, "booking.ReleaseExpired", s.ReleaseExpired),
+		round(time.Minute, stepTimeout, "booking.CompletePast", s.CompletePast),
+		round(time.Hour, time.Minute, "booking.ErasePast", s.ErasePast))
 	return nil
 }
 

@@ -39,14 +39,22 @@ type Options struct {
 	// CompleteAfter is how long after their end [Store.CompletePast] completes confirmed
 	// bookings, which leaves time to record no-shows; 0 means never. Not negative.
 	CompleteAfter time.Duration
+	// PersonalDataFor is how long after the end of its slot a booking keeps its customer:
+	// [Store.ErasePast], a step of [Store.Run], erases older ones. 0 means for ever. Not
+	// negative.
+	PersonalDataFor time.Duration
+	// KeepPersonalData returns those of up to 2,000 ids of bookings whose customer
+	// [Store.ErasePast] must keep, for example because a payment is disputed: see
+	// payments.Payments.Unsettled. nil keeps none.
+	KeepPersonalData func(ctx context.Context, ids []string) ([]string, error)
 	// Prepare keeps hot statements prepared on each connection, which saves planning, and
 	// with lib/pq without binary_parameters=yes a round trip. Not for a pooler in
 	// transaction mode without support for prepared statements. [Store.Tx] does not use
 	// it.
 	Prepare bool
-	// OnStep observes the steps of [Store.Run], "booking.ReleaseExpired" and
-	// "booking.CompletePast": the duration and the number of bookings changed. It must be
-	// safe for concurrent use. May be nil.
+	// OnStep observes the steps of [Store.Run], "booking.ReleaseExpired",
+	// "booking.CompletePast" and "booking.ErasePast": the duration and the number of
+	// bookings changed. It must be safe for concurrent use. May be nil.
 	OnStep func(step string, took time.Duration, items int, err error)
 }
 
@@ -65,6 +73,10 @@ type Store struct {
 	onStep        periodic.Observer
 	// sideTxTimeout is maxSideTx, except in tests.
 	sideTxTimeout time.Duration
+
+	personalDataFor  time.Duration
+	keepPersonalData func(context.Context, []string) ([]string, error)
+	past             pastWalk
 }
 
 // New returns a store on a database that has the set Booking of package migrations,
@@ -85,6 +97,9 @@ func New(db *sql.DB, opts Options) (*Store, error) {
 	if opts.CompleteAfter < 0 {
 		err = errors.Join(err, errors.New("CompleteAfter must not be negative"))
 	}
+	if opts.PersonalDataFor < 0 {
+		err = errors.Join(err, errors.New("PersonalDataFor must not be negative"))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("booking: new store: %w", err)
 	}
@@ -99,6 +114,7 @@ func New(db *sql.DB, opts Options) (*Store, error) {
 	return &Store{
 		db: db, single: single, log: opts.Logger, holdLimits: limits,
 		secrets: secrets, completeAfter: opts.CompleteAfter, onStep: opts.OnStep, sideTxTimeout: maxSideTx,
+		personalDataFor: opts.PersonalDataFor, keepPersonalData: opts.KeepPersonalData,
 	}, nil
 }
 

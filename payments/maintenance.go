@@ -62,5 +62,8 @@ func (p *Payments) rounds(receiver *webhook.Receiver) []periodic.Round {
 			{Name: "payments.DiscoverRefunds", Timeout: 2 * time.Minute, Do: p.DiscoverRefunds},
 			{Name: "payments.DiscoverDisputes", Timeout: 2 * time.Minute, Do: p.DiscoverDisputes},
 		}},
+		{Every: time.Hour, Steps: []periodic.Step{
+			{Name: "payments.ErasePast", Timeout: time.Minute, Do: p.ErasePast},
+		}},
 	}
 }

@@ -70,6 +70,10 @@ type Options struct {
 	// ParkUnapplied parks money that came too late or twice for an operator. By default
 	// it is refunded in full.
 	ParkUnapplied bool
+	// PersonalDataFor is how long after the end of its booking a settled payment keeps its
+	// customer's data: [Payments.ErasePast], a step of [Payments.Run], erases older ones. 0
+	// means for ever. Negative is an error.
+	PersonalDataFor time.Duration
 	// KeepRefunded keeps a future booking that was refunded in full at Stripe. By default
 	// it is cancelled.
 	KeepRefunded bool
@@ -155,6 +159,8 @@ type Payments struct {
 	// fetchCursor is the last event read by FetchUndelivered; fetching guards it.
 	fetching    sync.Mutex
 	fetchCursor string
+
+	past pastWalk
 }
 
 // New returns Payments. db and bookings must use the same database and remain the
@@ -183,6 +189,9 @@ func New(db *sql.DB, bookings *booking.Store, secretKey, appURL string, opts Opt
 		if _, err := url.Parse(path); err != nil || path[0] != '/' || strings.ContainsAny(path, "{}#") {
 			return nil, fmt.Errorf("payments: %q is not a path such as /success", path)
 		}
+	}
+	if opts.PersonalDataFor < 0 {
+		return nil, errors.New("payments: PersonalDataFor is negative")
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)

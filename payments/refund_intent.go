@@ -75,8 +75,10 @@ SELECT p.captured_minor - p.dispute_lost_minor, coalesce(nullif(p.captured_curre
 	p.refund_committed, p.disputes_open > 0
 FROM booking_platform.payments p WHERE p.id = $1::uuid FOR NO KEY UPDATE`
 
-const refundByCauseSQL = `SELECT ` + refundColumns + ` FROM booking_platform.refunds r 
-WHERE r.payment_id = $1::uuid AND r.origin = $2::text AND r.cause = $3::text`
+// A cause is replaced by its digest when the customer is erased.
+var refundByCauseSQL = `SELECT ` + refundColumns + ` FROM booking_platform.refunds r
+WHERE r.payment_id = $1::uuid AND r.origin = $2::text AND r.cause IN ($3::text, ` +
+	fmt.Sprintf(causeDigestSQL, "$1::uuid", "$3::text") + `)`
 
 // The limit is checked by the statement that raises the sum, whatever was read before.
 const intendRefundSQL = `

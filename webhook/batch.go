@@ -221,6 +221,13 @@ func (r *Receiver) attemptBatch(ctx context.Context, batch []*queuedEvent, handl
 			return err
 		}
 	}
+	for _, e := range claimed {
+		if slices.Contains(settled, e.Event.ID) {
+			if err := r.eraseLate(ctx, handlerTx{tx}, e.Event, Processed); err != nil {
+				return err
+			}
+		}
+	}
 	if err := tx.CommitWait(ctx); err != nil {
 		return fmt.Errorf("webhook: commit: %w", err)
 	}

@@ -48,6 +48,11 @@ func (r *Receiver) parkCommitted(ctx context.Context, w *pg.Watch, parked, open 
 			}
 			committed = committed || n > 0
 		}
+		for _, ev := range parked {
+			if err := r.eraseLate(ctx, tx, ev, Parked); err != nil {
+				return err
+			}
+		}
 		return nil
 	})
 	switch {

@@ -164,8 +164,9 @@ const minRows = 30 * 24 * time.Hour
 
 const (
 	// deleteBatch is small so that locks are short.
-	deleteBatch   = 500
-	deleteBatches = 20
+	deleteBatch = 500
+	// deleteFor bounds each kind of a run, so that all end before the step's timeout.
+	deleteFor = 12 * time.Second
 )
 
 // The array makes the inner statement run once. An event settled late is kept from then
@@ -218,6 +219,8 @@ func (o *Options) retention() error {
 		return errors.New("webhook: UnmatchedFor is less than a minute")
 	case o.KeepPayloadFor < 0:
 		return errors.New("webhook: KeepPayloadFor is negative")
+	case o.PersonalDataFor < 0:
+		return errors.New("webhook: PersonalDataFor is negative")
 	case o.KeepRowsFor < minRows:
 		return fmt.Errorf("webhook: KeepRowsFor is %s, and a row must be kept for %s at least", o.KeepRowsFor, minRows)
 	}
@@ -230,9 +233,11 @@ func (o *Options) retention() error {
 // with ReasonNotOurs, a day after Options.UnmatchedFor but not before a week. Run it
 // every few minutes. It returns how many rows it changed.
 //
-// It works in transactions of 500 rows that skip locked rows, at most 20 of each kind;
-// without work, in three of one statement that reads an index. Safe on every replica at
-// once.
+// Payloads of failed and parked events are redacted after Options.PersonalDataFor.
+//
+// It works in transactions of 500 rows that skip locked rows, for up to 12 seconds of each
+// kind; without work, in three of one statement that reads an index, or four with
+// PersonalDataFor. Safe on every replica at once.
 func (r *Receiver) DeleteOld(ctx context.Context) (int, error) {
 	total := 0
 	for _, do := range []struct {
@@ -250,20 +255,20 @@ func (r *Receiver) DeleteOld(ctx context.Context) (int, error) {
 			return total, fmt.Errorf("webhook: %s: %w", do.what, err)
 		}
 	}
-	return total, nil
+	n, err := r.redactOld(ctx)
+	return total + n, err
 }
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 func (r *Receiver) inBatches(ctx context.Context, query string, args ...any) (total int, err error) {
-	for range deleteBatches {
+	for began := time.Now(); ; {
 		n, err := r.batch(ctx, query, args)
 		total += n
-		if err != nil || n < deleteBatch {
+		if err != nil || n < deleteBatch || time.Since(began) > deleteFor {
 			return total, err
 		}
 	}
-	return total, nil
 }
 
 func (r *Receiver) batch(ctx context.Context, query string, args []any) (int, error) {

@@ -120,7 +120,12 @@ func (r *Receiver) processAndLog(ctx context.Context, ev Event, message string, 
 func (r *Receiver) recordFailure(ctx context.Context, ev Event, cause error) error {
 	ctx, cancel := context.WithTimeout(ctx, r.recordTimeout())
 	defer cancel()
-	return pg.InTx(ctx, r.db.DB, func(tx *sql.Tx) error { return r.ledger.recordFailure(ctx, tx, ev, cause) })
+	return pg.InTx(ctx, r.db.DB, func(tx *sql.Tx) error {
+		if err := r.ledger.recordFailure(ctx, tx, ev, cause); err != nil {
+			return err
+		}
+		return r.eraseLate(ctx, tx, ev, Failed)
+	})
 }
 
 func (r *Receiver) recordTimeout() time.Duration { return r.opts.Timeout / 5 }
@@ -206,6 +211,9 @@ func (r *Receiver) attempt(ctx context.Context, ev Event, h Handler) (v result, 
 			return result{}, false, err
 		}
 	}
+	if err := r.eraseLate(ctx, handlerTx{tx}, ev, v.outcome); err != nil {
+		return result{}, false, err
+	}
 	if err := tx.CommitWait(ctx); err != nil {
 		return result{}, false, fmt.Errorf("webhook: commit: %w", err)
 	}
@@ -214,10 +222,21 @@ func (r *Receiver) attempt(ctx context.Context, ev Event, h Handler) (v result, 
 
 // recordLeft records an event that no handler took, unless it was settled meanwhile.
 func (r *Receiver) recordLeft(ctx context.Context, ev Event, v result) (result, error) {
-	_, err := pg.Autocommit(ctx, r.db.DB, func(ctx context.Context, q pg.Querier) (struct{}, error) {
+	record := func(ctx context.Context, q pg.Querier) (struct{}, error) {
 		_, _, err := r.ledger.claim(ctx, q, ev, v)
 		return struct{}{}, err
-	})
+	}
+	var err error
+	if r.opts.Erased == nil {
+		_, err = pg.Autocommit(ctx, r.db.DB, record)
+	} else {
+		err = pg.InTx(ctx, r.db.DB, func(tx *sql.Tx) error {
+			if _, err := record(ctx, tx); err != nil {
+				return err
+			}
+			return r.eraseLate(ctx, tx, ev, v.outcome)
+		})
+	}
 	switch {
 	case errors.Is(err, errSettled):
 		return result{outcome: Duplicate}, nil
@@ -237,6 +256,9 @@ func (r *Receiver) recordIgnored(ctx context.Context, ev Event, why Reason) (res
 	outcome, err := r.ledger.recordIgnored(ctx, tx, ev, why)
 	if err != nil || outcome != Ignored {
 		return result{outcome: outcome}, err
+	}
+	if err := r.eraseLate(ctx, handlerTx{tx}, ev, outcome); err != nil {
+		return result{}, err
 	}
 	if err := tx.CommitWait(ctx); err != nil {
 		return result{}, fmt.Errorf("webhook: commit: %w", err)

@@ -73,6 +73,15 @@ type Options struct {
 	// days. KeepRowsFor is how long it keeps the event; 0 is 90 days, less than 30 days
 	// is an error.
 	KeepPayloadFor, KeepRowsFor time.Duration
+	// PersonalDataFor is how long failed and parked events keep their payload as it came:
+	// DeleteOld then redacts it, see [Redact], and they can still be replayed. 0 means for
+	// ever; negative is an error.
+	PersonalDataFor time.Duration
+	// Erased reports whether an event is about a person whose data was erased: its payload
+	// is then stored redacted, or not at all, so that a late event does not bring the person
+	// back. It is called, in the event's transaction, only when the payload is about to be
+	// stored, and must only read. nil means no. See payments.Payments.IsErased.
+	Erased func(ctx context.Context, q Querier, ev Event) (bool, error)
 	// DeleteWaiting lets DeleteOld also delete failed, unmatched and parked events.
 	DeleteWaiting bool
 	// Now is the clock for signatures and MaxBadSignatures; nil is time.Now.

@@ -31,8 +31,8 @@ func listenForScrapes(cfg config.Config, logger *slog.Logger) (*metrics.Server, 
 
 // useMetrics makes the metrics and connects them to their sources.
 func (s *services) useMetrics() {
-	steps := append(payments.Steps(), "booking.ReleaseExpired", "booking.CompletePast", "webhook.RetryWaiting",
-		"webhook.DeleteOld", "auth.DeleteExpired")
+	steps := append(payments.Steps(), "booking.ReleaseExpired", "booking.CompletePast", "booking.ErasePast",
+		"webhook.RetryWaiting", "webhook.DeleteOld", "auth.DeleteExpired")
 	s.metrics = metrics.New(metrics.Options{
 		Version: versionOf(s.cfg.Version), DB: s.db, Webhook: s.receiver.Stats, Steps: steps,
 		Results: payments.BookResults(), Maintenance: s.paused.isOn,

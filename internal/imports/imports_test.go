@@ -24,6 +24,7 @@ var libraries = map[string][]string{
 	"booking":              {"github.com/google/uuid", "github.com/jmoiron/sqlx"},
 	"booking/calendar":     {"booking", "github.com/arran4/golang-ical"},
 	"booking/resourcefile": {"booking", "go.yaml.in/yaml"},
+	"customers":            {"auth", "booking", "payments", "webhook"},
 	"health":               nil,
 	"internal/periodic":    nil,
 	"internal/pg":          nil,
