@@ -17,7 +17,8 @@ type Options struct {
 	// Timeout bounds one check and the response; 0 means two seconds. Keep it below the
 	// prober's.
 	Timeout time.Duration
-	// Logger logs changes of readiness with the reason; nil discards.
+	// Logger logs changes of readiness with the reason, and once a minute the reason and
+	// the number of failed checks while the service is not ready; nil discards.
 	Logger *slog.Logger
 }
 
@@ -40,11 +41,16 @@ type Readiness struct {
 	timeout  time.Duration
 	logger   *slog.Logger
 	draining atomic.Bool
+	// repeatEvery is changed by tests.
+	repeatEvery time.Duration
 
 	mu       sync.Mutex
 	current  *flight
 	inFlight int
 	down     bool
+	// failures counts the failed checks since the last line, at logged.
+	failures int
+	logged   time.Time
 }
 
 // flight is one run of the check, shared by concurrent callers.
@@ -78,7 +84,7 @@ func Ready(check func(context.Context) error, opts Options) *Readiness {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Readiness{check: check, timeout: opts.Timeout, logger: opts.Logger}
+	return &Readiness{check: check, timeout: opts.Timeout, logger: opts.Logger, repeatEvery: repeatEvery}
 }
 
 // Drain makes every response from now on a 503, including those of running checks. It
@@ -160,13 +166,23 @@ func (h *Readiness) run(ctx context.Context) (err error) {
 	return h.check(ctx)
 }
 
-// note logs changes only.
+// repeatEvery is how often the reason is logged while the service is not ready.
+const repeatEvery = time.Minute
+
+// note logs changes, and once a minute the reason with the number of failed checks.
 func (h *Readiness) note(ctx context.Context, err error) {
 	h.mu.Lock()
-	changed := h.down != (err != nil)
+	log := h.down != (err != nil)
 	h.down = err != nil
+	failures := 0
+	if err != nil {
+		h.failures++
+		if log = log || time.Since(h.logged) >= h.repeatEvery; log {
+			failures, h.failures, h.logged = h.failures, 0, time.Now()
+		}
+	}
 	h.mu.Unlock()
-	if !changed {
+	if !log {
 		return
 	}
 	if err != nil {
@@ -175,7 +191,8 @@ func (h *Readiness) note(ctx context.Context, err error) {
 		if errors.As(err, &db) {
 			state = db.SQLState()
 		}
-		h.logger.WarnContext(ctx, "not ready", slog.Any("error", err), slog.String("sqlstate", state))
+		h.logger.WarnContext(ctx, "not ready", slog.Any("error", err), slog.String("sqlstate", state),
+			slog.Int("count", failures))
 		return
 	}
 	h.logger.InfoContext(ctx, "ready again")

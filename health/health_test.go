@@ -264,3 +264,20 @@ func TestReady_LogsChangesOnly(t *testing.T) {
 	require.Equal(t, 2, strings.Count(log.String(), "no route to host"))
 	require.Equal(t, 1, strings.Count(log.String(), "ready again"))
 }
+
+// O10: the reason is logged when readiness changes, and repeated with a count.
+func TestReady_RepeatsReason(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	h := health.Ready(func(context.Context) error { return errors.New("no database") },
+		health.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	for range 5 {
+		get(h)
+	}
+	require.Equal(t, 1, strings.Count(log.String(), "not ready"))
+	require.Contains(t, log.String(), "count=1\n")
+	h.SetRepeat(0)
+	get(h)
+	require.Equal(t, 2, strings.Count(log.String(), `msg="not ready" error="no database"`))
+	require.Contains(t, log.String(), "count=5\n")
+}

@@ -67,6 +67,10 @@ func (e *RateLimitError) Seconds() int {
 // nothing.
 func (p *Payments) Book(ctx context.Context, req booking.HoldRequest) (Booked, error) {
 	booked, err := p.book(ctx, req)
+	if err == nil {
+		p.log.LogAttrs(ctx, slog.LevelInfo, "booked", slog.String("booking_id", booked.Booking.ID),
+			slog.String("status", string(booked.Booking.Status)), slog.String("payment_id", booked.PaymentID))
+	}
 	if p.opts.OnBook != nil {
 		p.opts.OnBook(ctx, BookResult(err), err)
 	}

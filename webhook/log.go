@@ -73,7 +73,7 @@ func (r *Receiver) logDelivery(ctx context.Context, level slog.Level, message st
 		return
 	}
 	attrs := []slog.Attr{slog.String("outcome", string(d.Outcome)), slog.Int("bytes", d.Bytes),
-		slog.Duration("duration", d.Duration)}
+		slog.Float64("duration_ms", float64(d.Duration.Microseconds())/1000)}
 	if d.Reason != "" {
 		attrs = append(attrs, slog.String("reason", string(d.Reason)))
 	}

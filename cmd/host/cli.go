@@ -34,11 +34,16 @@ type cli struct {
 }
 
 // run executes one command and returns the exit status: 0 done, 1 failed, 2 a mistake in
-// the command line. The context, SIGINT or SIGTERM end it in order; a second signal ends
+// the command line. The context, SIGINT, SIGTERM or SIGHUP end it in order; a second signal ends
 // the process at once.
 func run(ctx context.Context, args []string, environ map[string]string, stdin io.Reader,
 	stdout, stderr io.Writer) int {
-	ctx, restore := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	// The end of a terminal session is a signal too, unless nohup ignores it.
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, restore := signal.NotifyContext(ctx, signals...)
 	defer restore()
 	context.AfterFunc(ctx, func() { time.AfterFunc(sameSignal, restore) })
 

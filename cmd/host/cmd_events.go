@@ -147,7 +147,7 @@ Exit status: 1 when an event is not settled.`,
 	flags.Func("since", sinceUsage,
 		func(s string) (err error) { opts.Since, err = parseSince(s); return err })
 	flags.Func("limit", "at most `N` events, up to 10000 (default 100)",
-		func(s string) (err error) { opts.Limit, err = parseCount(s, 10_000); return err })
+		func(s string) (err error) { opts.Limit, err = parseCount(s, maxReplay); return err })
 	flags.BoolVar(&opts.DryRun, "dry-run", false, "print what would be handled, and do nothing")
 	completeOutcomes(cmd, outcomes)
 	cmd.RunE = c.action(func(ctx context.Context, _ []string) error {
@@ -155,11 +155,53 @@ Exit status: 1 when an event is not settled.`,
 			return usagef("--id excludes --type, --since and --limit")
 		}
 		return c.withServices(ctx, func(r *services) error {
-			replayed, err := r.receiver.Replay(ctx, opts)
-			return errors.Join(c.printer().Replayed(replayed, opts.DryRun), err)
+			return c.replayEvents(ctx, r.receiver, opts)
 		})
 	})
 	return cmd
+}
+
+// maxReplay is the largest --limit.
+const maxReplay = 10_000
+
+// replayEvents prints each event when it has been handled, so that an interrupted command
+// has told what it did.
+func (c *cli) replayEvents(ctx context.Context, receiver *webhook.Receiver, opts webhook.ReplayOptions) error {
+	p := output.Replayed{Printer: c.printer(), DryRun: opts.DryRun}
+	if len(opts.IDs) > 0 {
+		return errors.Join(c.replayEach(ctx, receiver, opts, opts.IDs, &p), p.End(0))
+	}
+	limit := opts.Limit
+	if limit == 0 {
+		limit = 100
+	}
+	// All that match, to say how many are left.
+	all := opts
+	all.DryRun, all.Limit = true, maxReplay
+	matching, err := receiver.Replay(ctx, all)
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for _, m := range matching[:min(limit, len(matching))] {
+		ids = append(ids, m.ID)
+	}
+	return errors.Join(c.replayEach(ctx, receiver, opts, ids, &p), p.End(len(matching)-len(ids)))
+}
+
+func (c *cli) replayEach(ctx context.Context, receiver *webhook.Receiver, opts webhook.ReplayOptions, ids []string,
+	p *output.Replayed) error {
+	for _, id := range ids {
+		opts.IDs = []string{id}
+		replayed, err := receiver.Replay(ctx, opts)
+		for _, r := range replayed {
+			p.Add(r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *cli) ignoreEvents(ctx context.Context, ids []string) error {

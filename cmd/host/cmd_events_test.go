@@ -202,3 +202,19 @@ func TestEvents_IgnoreAndOtherReceivers(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, webhook.Unmatched, record.Outcome)
 }
+
+// O11: a replay says how many events its limit left out.
+func TestEvents_ReplaySaysWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir()}
+	db := testdb.Open(t, testdb.PQ, env["DATABASE_URL"])
+	_, err := db.Exec(`
+		INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, payload)
+		SELECT 'host', 'evt_' || n, 'checkout.session.expired', 'failed', '{}' FROM generate_series(1, 5) AS n`)
+	require.NoError(t, err)
+	for _, dry := range []string{"--dry-run", "--dry-run=false"} {
+		_, stdout, stderr := command(t, env, "events", "replay", "--limit", "2", dry)
+		require.Equal(t, 2, strings.Count(stdout, "evt_"), stdout+stderr)
+		require.Contains(t, stdout, "2 of 5 events: to include the others, run this with --limit 5\n")
+	}
+}

@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/booking-platform/booking-platform/cmd/host/internal/output"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/postgres"
 	"github.com/booking-platform/booking-platform/migrations"
 )
 
@@ -17,7 +20,9 @@ func (c *cli) migrateCommand() *cobra.Command {
 		Use:   "up",
 		Short: "Apply the pending migrations",
 		Long: `Apply the pending migrations. Several processes may run it at once: each migration is applied once.
-A host that starts does the same.`,
+A host that starts does the same. It can be interrupted and run again.
+
+It names the session that a migration waits for. Exit status: 1 if the schema is not complete.`,
 		Example: "  host migrate up\n  host migrate up --wait 1m    # for a database that is starting",
 		Args:    noArguments,
 		RunE:    c.action(func(ctx context.Context, _ []string) error { return c.migrateUp(ctx, wait) }),
@@ -38,11 +43,23 @@ Exit status: 1 when one is pending.`,
 
 func (c *cli) migrateUp(ctx context.Context, wait time.Duration) error {
 	return c.withDatabase(ctx, wait, func(s *storage) error {
-		applied, err := s.migrate(ctx, c.logger())
-		if err != nil {
+		if err := waitUsable(ctx, s.db, wait, c.logger()); err != nil {
 			return err
 		}
-		return c.printer().Migrated(applied)
+		var printing error
+		applied, err := s.migrate(ctx, progress{
+			applied: func(m migrations.Migration) {
+				printing = errors.Join(printing, c.printer().Migrated(m))
+			},
+			blocked: func(b postgres.Blocker) {
+				fmt.Fprintf(c.err, "host: waiting for %s; to end it: SELECT pg_terminate_backend(%d)\n",
+					output.Escape(b.String()), b.PID)
+			},
+		})
+		if err == nil && len(applied) == 0 {
+			printing = c.printer().NothingMigrated()
+		}
+		return errors.Join(printing, err)
 	})
 }
 

@@ -3,12 +3,14 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -21,16 +23,23 @@ var userRoles = []string{auth.RoleAdmin, auth.RoleOps, auth.RoleReadOnly}
 
 func (c *cli) userCommand() *cobra.Command {
 	role := auth.RoleReadOnly
+	var generate bool
+	generateFlag := func(cmd *cobra.Command) *cobra.Command {
+		cmd.Flags().BoolVar(&generate, "generate", false, "make a random password and print it once")
+		return cmd
+	}
 	add := c.jsonFlag(&cobra.Command{
 		Use:   "add EMAIL",
 		Short: "Add a user",
 		Long: `Add a user. The password is asked for on a terminal; otherwise it is the first line of
-standard input.`,
+standard input. 'docker exec -i' shows what is typed: use 'docker exec -it', or --generate.`,
 		Example: `  host user add --role OPS ada@example.com
+  host user add --generate ada@example.com
   echo "$PASSWORD" | host user add ada@example.com`,
 		Args: emailNoPassword,
-		RunE: c.action(func(ctx context.Context, args []string) error { return c.addUser(ctx, args[0], role) }),
+		RunE: c.action(func(ctx context.Context, args []string) error { return c.addUser(ctx, args[0], role, generate) }),
 	})
+	generateFlag(add)
 	add.Flags().Func("role", "the `ROLE`: "+strings.Join(userRoles, ", ")+" (default "+role+")",
 		func(s string) error { role = s; return checkRole(s) })
 	_ = add.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(userRoles, cobra.ShellCompDirectiveNoFileComp))
@@ -59,15 +68,13 @@ standard input.`,
 			RunE:    c.action(c.listUsers),
 		}),
 		setRole,
-		change("passwd EMAIL", "Set the password of a user, and end the user's sessions",
-			"  host user passwd ada@example.com", emailNoPassword,
+		generateFlag(change("passwd EMAIL", "Set the password of a user, and end the user's sessions",
+			"  host user passwd ada@example.com\n  host user passwd --generate ada@example.com", emailNoPassword,
 			func(ctx context.Context, users *auth.UserTable, args []string) (auth.Account, error) {
-				password, err := c.readPassword()
-				if err != nil {
-					return auth.Account{}, err
-				}
-				return users.SetPassword(ctx, args[0], password)
-			}),
+				return c.withPassword(generate, func(password string) (auth.Account, error) {
+					return users.SetPassword(ctx, args[0], password)
+				})
+			})),
 		change("disable EMAIL", "Disable a user, and end the user's sessions", "  host user disable ada@example.com",
 			oneEmail, func(ctx context.Context, users *auth.UserTable, args []string) (auth.Account, error) {
 				return users.Disable(ctx, args[0])
@@ -116,14 +123,30 @@ func (c *cli) withUsers(ctx context.Context, do func(*auth.UserTable) error) err
 	})
 }
 
-func (c *cli) addUser(ctx context.Context, email, role string) error {
+func (c *cli) addUser(ctx context.Context, email, role string, generate bool) error {
 	return c.changeUser(ctx, email, func(users *auth.UserTable) (auth.Account, error) {
-		password, err := c.readPassword()
-		if err != nil {
-			return auth.Account{}, err
-		}
-		return users.Add(ctx, email, password, role)
+		return c.withPassword(generate, func(password string) (auth.Account, error) {
+			return users.Add(ctx, email, password, role)
+		})
 	})
+}
+
+// withPassword calls do with a password that was read or generated. It prints a generated
+// one to standard error if do succeeds.
+func (c *cli) withPassword(generate bool, do func(password string) (auth.Account, error)) (auth.Account, error) {
+	if generate {
+		password := rand.Text()
+		a, err := do(password)
+		if err == nil {
+			fmt.Fprintf(c.err, "password: %s\n", password)
+		}
+		return a, err
+	}
+	password, err := c.readPassword()
+	if err != nil {
+		return auth.Account{}, err
+	}
+	return do(password)
 }
 
 func (c *cli) changeUser(ctx context.Context, email string, do func(*auth.UserTable) (auth.Account, error)) error {
@@ -140,6 +163,9 @@ func (c *cli) changeUser(ctx context.Context, email string, do func(*auth.UserTa
 		return c.printer().Users(a)
 	})
 }
+
+// hintAfter is how long a password is waited for before a person is assumed to type it.
+const hintAfter = 700 * time.Millisecond
 
 // readPassword asks twice on a terminal, without an echo, and otherwise reads the first
 // line. Passwords are not arguments, because every user of the machine can list those.
@@ -160,6 +186,12 @@ func (c *cli) readPassword() (string, error) {
 		}
 		return typed[0], nil
 	}
+	// A script has the password ready. A person behind docker exec -i has not.
+	hint := time.AfterFunc(hintAfter, func() {
+		fmt.Fprintln(c.err, "Reading the password from standard input, which is not a terminal: what you type can be "+
+			"seen. Ctrl-C, and docker exec -it or --generate, avoid that.")
+	})
+	defer hint.Stop()
 	line, err := bufio.NewReader(io.LimitReader(c.in, 4096)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", fmt.Errorf("read the password: %w", err)

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -45,6 +46,17 @@ func TestUser_AddChangeList(t *testing.T) {
 	require.Contains(t, stderr, "ADMIN, OPS, READONLY")
 	status, _, _ = userCommand(t, env, password, "add", "bob@example.com")
 	require.Equal(t, 0, status, "a last line without an end")
+
+	status, _, stderr = userCommand(t, env, "", "add", "--generate", "eve@example.com")
+	require.Equal(t, 0, status, stderr)
+	require.Regexp(t, `^password: [A-Z2-7]{26}\n$`, stderr)
+	generated := strings.TrimSpace(strings.TrimPrefix(stderr, "password: "))
+	_, err = users.Authenticate(t.Context(), "eve@example.com", generated)
+	require.NoError(t, err)
+	status, _, stderr = userCommand(t, env, "", "passwd", "--generate", "eve@example.com")
+	require.Equal(t, 0, status, stderr)
+	_, err = users.Authenticate(t.Context(), "eve@example.com", generated)
+	require.ErrorIs(t, err, auth.ErrCredentials)
 
 	status, stdout, _ = userCommand(t, env, "", "role", "ada@example.com", "ADMIN")
 	require.Equal(t, 0, status)

@@ -38,7 +38,7 @@ func Start(ctx context.Context, environ map[string]string, stderr io.Writer) (*H
 	if err != nil {
 		return nil, err
 	}
-	return start(ctx, cfg, newLogger(stderr))
+	return start(ctx, cfg, newLogger(stderr, cfg))
 }
 
 func (h *host) Serve(ctx context.Context) error { return h.run(ctx) }
@@ -71,7 +71,7 @@ func OpenDB(databaseURL string, wait time.Duration) (*sql.DB, error) {
 
 // Await waits for a database, for as long as the context allows.
 func Await(ctx context.Context, db *sql.DB, log io.Writer) error {
-	return waitForDB(ctx, db, databaseWait, ping, func(error) error { return nil }, newLogger(log))
+	return waitForDB(ctx, db, databaseWait, ping, func(error) error { return nil }, newLogger(log, config.Config{}))
 }
 
 // MetricsURL is "" if there are no metrics.
@@ -84,11 +84,23 @@ func (h *host) MetricsURL() string {
 
 var (
 	ListenForScrapes = listenForScrapes
-	NewLogger        = newLogger
+	NewLogger        = func(w io.Writer) *slog.Logger { return newLogger(w, config.Config{}) }
 )
 
 // Paused is the maintenance switch as a host follows it.
 func Paused(db *sql.DB) (update func(context.Context) error, whileOff func(context.Context, func(context.Context))) {
 	m := newMaintenance(db, slog.New(slog.DiscardHandler))
 	return m.update, m.whileOff
+}
+
+// Close ends a host that does not serve.
+func (h *host) Close() {
+	_ = h.server.Close()
+	_ = h.storage.close()
+}
+
+// LoggerOf is the logger of serve.
+func LoggerOf(environ map[string]string, w io.Writer) (*slog.Logger, error) {
+	cfg, err := config.Load(environ)
+	return newLogger(w, cfg), err
 }

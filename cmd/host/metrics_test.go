@@ -101,6 +101,9 @@ func TestMetrics_FollowBooking(t *testing.T) {
 	ada := h.client()
 	require.Equal(t, http.StatusNotFound, ada.get("/metrics").status, "it has an address of its own")
 	require.Equal(t, http.StatusNotFound, ada.get(strings.TrimSuffix(h.MetricsURL(), "metrics")).status)
+	// So have the profiles.
+	require.Equal(t, http.StatusOK, ada.get(strings.TrimSuffix(h.MetricsURL(), "metrics")+
+		"debug/pprof/goroutine?debug=1").status)
 
 	b := ada.booked(0)
 	require.Equal(t, http.StatusConflict,
@@ -339,17 +342,25 @@ func TestOps_ExpressionsMatchMetrics(t *testing.T) {
 
 var templateLabel = regexp.MustCompile(`\$labels\.(\w+)`)
 
-// sections are those of RUNBOOK.md that an alert may link to.
-var sections = []string{
-	"stuck-refund", "parked-payment", "unmatched-event", "disputed-payment", "webhook-retries", "invalid-signatures",
-	"database-down",
-	"full-disk", "failed-steps", "server-errors", "payment-refused", "pool", "maintenance",
+// headings are the sections of RUNBOOK.md by anchor.
+func headings(t *testing.T) map[string]string {
+	t.Helper()
+	page, err := os.ReadFile("../../RUNBOOK.md")
+	require.NoError(t, err)
+	all := map[string]string{}
+	for _, section := range strings.Split(string(page), "\n## ")[1:] {
+		title, text, _ := strings.Cut(section, "\n")
+		all[strings.ReplaceAll(strings.ToLower(title), " ", "-")] = text
+	}
+	return all
 }
 
+// O3: each alert links to the section that names it, and the sections name no others.
 func TestOps_AlertsAreComplete(t *testing.T) {
 	t.Parallel()
 	cases, err := os.ReadFile("../../ops/alerts_test.yml")
 	require.NoError(t, err)
+	sections := headings(t)
 	seen := map[string]bool{}
 	for _, r := range alerts(t) {
 		require.Regexp(t, `^Booking[A-Za-z]+$`, r.Alert)
@@ -360,8 +371,13 @@ func TestOps_AlertsAreComplete(t *testing.T) {
 		require.NotEmpty(t, r.Annotations["summary"], r.Alert)
 		section, ok := strings.CutPrefix(r.Annotations["runbook"], "RUNBOOK.md#")
 		require.True(t, ok, r.Alert)
-		require.Contains(t, sections, section, r.Alert)
+		require.Contains(t, sections[section], "`"+r.Alert+"`", "RUNBOOK.md#%s is not about it", section)
 		require.Contains(t, string(cases), `alertname="`+r.Alert+`"`, "ops/alerts_test.yml has it fire")
+	}
+	for section, text := range sections {
+		for _, name := range regexp.MustCompile("`(Booking[A-Z]\\w+)`").FindAllStringSubmatch(text, -1) {
+			require.True(t, seen[name[1]], "RUNBOOK.md#%s names %s, which is no alert", section, name[1])
+		}
 	}
 }
 

@@ -18,6 +18,10 @@ func exposed(t *testing.T) (s scraped) {
 	c := h.client()
 	c.booked(0).pay()
 	c.get("/health/db")
+	c.get("/success")
+	for _, path := range []string{"/book", "/create-checkout-session"} {
+		c.post(path, m{})
+	}
 	_, err := h.db.Exec(`ALTER TABLE booking_platform.offers RENAME TO offers_hidden`)
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, c.get("/api/resources").status, http.StatusInternalServerError)

@@ -8,14 +8,19 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"sync"
 	"syscall"
 	"time"
 
+	"golang.org/x/term"
+
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/metrics"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/postgres"
+	"github.com/booking-platform/booking-platform/migrations"
 )
 
 const (
@@ -30,15 +35,25 @@ const (
 // host is a host that is ready to serve.
 type host struct {
 	*services
-	listener net.Listener
-	server   *http.Server
-	storage  *storage
-	scrapes  *metrics.Server // nil if METRICS_ADDR is off.
-	self     string          // The local address.
+	server      *http.Server
+	answers     *startingHandler
+	served      chan error // Has the error of server.Serve.
+	connections *middleware.Connections
+	storage     *storage
+	scrapes     *metrics.Server // nil if METRICS_ADDR is off.
+	self        string          // The local address.
 }
 
-func newLogger(w io.Writer) *slog.Logger {
-	return slog.New(middleware.LogHandler(slog.NewJSONHandler(middleware.LogWriter(w), nil)))
+// newLogger returns the logger of serve: text on a terminal in development, and JSON
+// otherwise, unless LOG_FORMAT says which.
+func newLogger(w io.Writer, cfg config.Config) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: cfg.LogLevel}
+	file, isFile := w.(*os.File)
+	terminal := isFile && term.IsTerminal(int(file.Fd()))
+	if cfg.LogFormat == config.LogText || cfg.LogFormat == "" && !cfg.Production && terminal {
+		return slog.New(middleware.LogHandler(slog.NewTextHandler(w, opts)))
+	}
+	return slog.New(middleware.LogHandler(slog.NewJSONHandler(middleware.LogWriter(w), opts)))
 }
 
 // serve starts the host and serves until the context ends.
@@ -47,7 +62,12 @@ func serve(ctx context.Context, environ map[string]string, stdout, stderr io.Wri
 	if err != nil {
 		return err
 	}
-	h, err := start(ctx, cfg, newLogger(stderr))
+	logger := newLogger(stderr, cfg)
+	h, err := start(ctx, cfg, logger)
+	if err != nil && ctx.Err() != nil {
+		logger.Info("stopped before it was ready", slog.String("reason", err.Error()))
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -61,20 +81,30 @@ func serve(ctx context.Context, environ map[string]string, stdout, stderr io.Wri
 	return h.run(ctx)
 }
 
-// start prepares everything up to the first answer. It listens first: a port in use is
-// the most likely mistake.
+// start returns a host that is ready to serve. It listens first, because a port in use is
+// the most likely mistake, and answers health checks while it waits for the database.
 func start(ctx context.Context, cfg config.Config, logger *slog.Logger) (*host, error) {
 	listener, err := listen(cfg)
 	if err != nil {
 		return nil, err
 	}
-	h := &host{listener: listener, self: selfURL(cfg.Host, listener)}
+	h := &host{self: selfURL(cfg.Host, listener), served: make(chan error, 1)}
 	if h.scrapes, err = listenForScrapes(cfg, logger); err != nil {
 		_ = listener.Close()
 		return nil, err
 	}
-	if err := h.prepare(ctx, cfg, logger); err != nil {
+	clientIP := middleware.NewClientIP(cfg.TrustProxy.Count, cfg.TrustProxy.Networks)
+	h.connections = middleware.NewConnections(middleware.ConnectionOptions{Max: cfg.MaxConnections, ClientIP: clientIP})
+	if h.answers, err = newStartingHandler(middleware.Options{Logger: logger, ClientIP: clientIP}); err == nil {
+		h.server = middleware.NewServer(h.answers, h.connections, logger)
+		go func() { h.served <- h.server.Serve(h.connections.Listener(listener)) }()
+		err = h.prepare(ctx, cfg, clientIP, logger)
+	}
+	if err != nil {
 		_ = listener.Close()
+		if h.server != nil {
+			_ = h.server.Close()
+		}
 		if h.scrapes != nil {
 			_ = h.scrapes.Close()
 		}
@@ -86,16 +116,28 @@ func start(ctx context.Context, cfg config.Config, logger *slog.Logger) (*host, 
 	return h, nil
 }
 
-func (h *host) prepare(ctx context.Context, cfg config.Config, logger *slog.Logger) (err error) {
+func (h *host) prepare(ctx context.Context, cfg config.Config, clientIP *middleware.ClientIP,
+	logger *slog.Logger) (err error) {
 	if h.storage, err = openStorage(ctx, cfg, databaseWait, logger); err != nil {
 		return err
 	}
-	if _, err = h.storage.migrate(ctx, logger); err != nil {
+	if err = waitUsable(ctx, h.storage.db, databaseWait, logger); err != nil {
+		return err
+	}
+	if _, err = h.storage.migrate(ctx, progress{
+		applied: func(m migrations.Migration) { logger.Info("migration applied", slog.String("file", m.File)) },
+		blocked: func(b postgres.Blocker) {
+			logger.Warn("migrations wait for another session", slog.Int("pid", b.PID),
+				slog.String("application", b.Application), slog.String("state", b.State),
+				slog.Int64("age_ms", b.For.Milliseconds()), slog.String("query", b.Query))
+		},
+	}); err != nil {
 		return err
 	}
 	if h.services, err = newServices(cfg, h.storage.db, h.self, logger); err != nil {
 		return err
 	}
+	h.clientIP = clientIP
 	if err = h.paused.update(ctx); err != nil {
 		return err
 	}
@@ -117,8 +159,7 @@ func (h *host) prepare(ctx context.Context, cfg config.Config, logger *slog.Logg
 	if err != nil {
 		return err
 	}
-	h.server = middleware.NewServer(handler, h.connections, logger)
-	h.listener = h.connections.Listener(h.listener)
+	h.answers.ready(handler)
 	return nil
 }
 
@@ -161,14 +202,12 @@ func (h *host) run(ctx context.Context) error {
 		h.scrapes.Serve(h.metrics)
 		h.logger.Info("metrics", slog.String("address", h.scrapes.URL()))
 	}
-	served := make(chan error, 1)
-	go func() { served <- h.server.Serve(h.listener) }()
 	h.logger.Info("serving", slog.String("address", h.self), slog.String("version", versionOf(h.cfg.Version)),
 		slog.Bool("production", h.cfg.Production), slog.Bool("stripe_stand_in", h.stripeFake != nil))
 
 	var err error
 	select {
-	case err = <-served:
+	case err = <-h.served:
 	case <-ctx.Done():
 		err = h.shutdown(context.WithoutCancel(ctx), stopSteps)
 	}
@@ -191,7 +230,7 @@ func (h *host) run(ctx context.Context) error {
 // shutdown fails readiness for SHUTDOWN_GRACE, so that a balancer notices, and then waits
 // for requests.
 func (h *host) shutdown(ctx context.Context, stopSteps func()) error {
-	h.logger.Info("shutting down", slog.Duration("grace", h.cfg.ShutdownGrace))
+	h.logger.Info("shutting down", slog.Int64("grace_ms", h.cfg.ShutdownGrace.Milliseconds()))
 	h.ready.Drain()
 	time.Sleep(h.cfg.ShutdownGrace)
 	stopSteps()

@@ -40,16 +40,13 @@ type services struct {
 	paused   *maintenance
 	clientIP *middleware.ClientIP
 
-	connections *middleware.Connections
-	stripeFake  *stripetest.Server // nil with a real Stripe account.
+	stripeFake *stripetest.Server // nil with a real Stripe account.
 }
 
 // newServices makes the packages. self is the local address of the host.
 func newServices(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*services, error) {
 	s := &services{cfg: cfg, db: db, logger: logger, stats: &middleware.Stats{}, paused: newMaintenance(db, logger)}
 	s.clientIP = middleware.NewClientIP(cfg.TrustProxy.Count, cfg.TrustProxy.Networks)
-	s.connections = middleware.NewConnections(middleware.ConnectionOptions{Max: cfg.MaxConnections,
-		ClientIP: s.clientIP})
 	if s.cfg.AppURL == "" {
 		s.cfg.AppURL = self
 	}

@@ -64,7 +64,8 @@ func TestShutdown_SignalSentTwice(t *testing.T) {
 	_, err = answers.ReadString('\n')
 	require.NoError(t, err)
 
-	require.NoError(t, child.Process.Signal(syscall.SIGTERM))
+	// The end of a terminal session is one too.
+	require.NoError(t, child.Process.Signal(syscall.SIGHUP))
 	await(`"msg":"shutting down"`)
 	require.NoError(t, child.Process.Signal(syscall.SIGTERM))
 	_, err = conn.Write([]byte("{}"))

@@ -13,7 +13,6 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/internal/postgres"
 	"github.com/booking-platform/booking-platform/internal/embedded"
 	"github.com/booking-platform/booking-platform/internal/pg"
-	"github.com/booking-platform/booking-platform/migrations"
 )
 
 const (
@@ -23,6 +22,8 @@ const (
 	databaseWait = 30 * time.Second
 	// databaseAttempt bounds one attempt.
 	databaseAttempt = 5 * time.Second
+	// waitLogEvery is how often the same error of a wait is logged.
+	waitLogEvery = 10 * time.Second
 )
 
 // storage is the database and, if it is embedded, its server.
@@ -134,6 +135,8 @@ func waitForDB(ctx context.Context, db *sql.DB, limit time.Duration, ask func(co
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var last error
+	var said string
+	var at time.Time
 	for {
 		try, done := context.WithTimeout(ctx, databaseAttempt)
 		err := ask(try, db)
@@ -152,8 +155,11 @@ func waitForDB(ctx context.Context, db *sql.DB, limit time.Duration, ask func(co
 		if limit == 0 {
 			return fmt.Errorf("the database does not answer: %w", err)
 		}
-		logger.LogAttrs(ctx, slog.LevelWarn, "waiting for the database", slog.String("error", err.Error()),
-			slog.String("sqlstate", pg.SQLState(err)))
+		if text := err.Error(); text != said || time.Since(at) >= waitLogEvery {
+			said, at = text, time.Now()
+			logger.LogAttrs(ctx, slog.LevelWarn, "waiting for the database", slog.String("error", text),
+				slog.String("sqlstate", pg.SQLState(err)))
+		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("the database does not answer: %w", err)
@@ -182,23 +188,6 @@ func waitUsable(ctx context.Context, db *sql.DB, limit time.Duration, logger *sl
 		return fmt.Errorf("the database cannot be used: %w", fault)
 	}
 	return err
-}
-
-// migrate applies the missing migrations, on a connection without time limits.
-func (s *storage) migrate(ctx context.Context, logger *slog.Logger) ([]migrations.Migration, error) {
-	if err := waitUsable(ctx, s.db, s.wait, logger); err != nil {
-		return nil, err
-	}
-	db, err := postgres.Open(s.url, postgres.Migrating(), 0)
-	if err != nil {
-		return nil, err
-	}
-	defer db.Close()
-	applied, err := migrations.Up(ctx, db, migrations.All)
-	for _, m := range applied {
-		logger.LogAttrs(ctx, slog.LevelInfo, "migration applied", slog.String("file", m.File))
-	}
-	return applied, err
 }
 
 // close closes the pool and stops the embedded server.

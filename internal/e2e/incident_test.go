@@ -177,6 +177,27 @@ func (n *incident) login(email, password string) string {
 	return ""
 }
 
+// block leaves a transaction open that another session has waited for for two seconds.
+func (n *incident) block() {
+	n.t.Helper()
+	const statement = `UPDATE booking_platform.resources SET name = name`
+	var open [2]*sql.Tx
+	for i := range open {
+		tx, err := n.db.BeginTx(context.Background(), nil)
+		require.NoError(n.t, err)
+		open[i] = tx
+	}
+	// In this order: a rollback waits for the statement of its transaction.
+	n.t.Cleanup(func() { _, _ = open[0].Rollback(), open[1].Rollback() })
+	_, err := open[0].ExecContext(n.t.Context(), statement)
+	require.NoError(n.t, err)
+	go func() { _, _ = open[1].Exec(statement) }()
+	n.eventually("blocked", func() bool {
+		return n.value(`SELECT count(*)::text FROM pg_stat_activity a WHERE cardinality(pg_blocking_pids(a.pid)) > 0
+			AND a.datname = current_database() AND a.query_start < clock_timestamp() - interval '2 seconds'`) == "1"
+	})
+}
+
 // stopRetries stops the host from retrying events, so that the page's commands find them.
 func (n *incident) stopRetries() {
 	n.exec(`UPDATE booking_platform.payment_events SET retry_at = 'infinity' WHERE outcome IN ('failed', 'unmatched')`)

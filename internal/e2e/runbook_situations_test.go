@@ -100,6 +100,8 @@ var situations = map[string]situation{
 		require.NoError(n.t, err)
 		require.NoError(n.t, n.stripe.WaitDelivered(n.t.Context()))
 	}}},
+	"host-down": {before: map[int]func(*incident){0: func(n *incident) { n.host.kill() }}},
+	"lock":      {before: map[int]func(*incident){0: (*incident).block}},
 	"restore": {before: map[int]func(*incident){0: func(n *incident) {
 		n.names["SINCE"] = "24h"
 		// These events came after the backup.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/mail"
@@ -67,6 +68,10 @@ type Config struct {
 	// ShutdownGrace is how long readiness fails before the host stops accepting
 	// connections.
 	ShutdownGrace time.Duration
+	// LogLevel is the least level that is logged. LogFormat is LogJSON, LogText, or "",
+	// which is text on a terminal in development.
+	LogLevel  slog.Level
+	LogFormat string
 }
 
 // Cookie is the attributes of the session cookie.
@@ -108,6 +113,8 @@ func Read(environ map[string]string) (Config, Problems) {
 		Metrics:              e.Metrics,
 		MaxConnections:       e.MaxConnections.value,
 		ShutdownGrace:        time.Duration(e.ShutdownGrace.value) * time.Second,
+		LogLevel:             slog.Level(e.LogLevel),
+		LogFormat:            string(e.LogFormat),
 	}
 	if !c.Metrics.Set {
 		c.Metrics.Address = metricsDefault

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/netip"
@@ -271,7 +272,7 @@ func TestLoad_AllProblemsAtOnce(t *testing.T) {
 		"STRIPE_WEBHOOK_SECRET": "hunter2", "STRIPE_API_BASE": "x", "TRUST_PROXY": "x", "COOKIE_SECURE": "x",
 		"COOKIE_SAMESITE": "x", "COOKIE_DOMAIN": "a b", "EMBEDDED_POSTGRES_REPOSITORY": "x", "ADMIN_EMAIL": "x",
 		"HOLDS_PER_EMAIL": "x", "HOLDS_PER_ADDRESS": "x", "BOOKINGS_PER_MINUTE": "x", "METRICS_ADDR": "x",
-		"DATABASE_POOL": "x", "MAX_CONNECTIONS": "x", "SHUTDOWN_GRACE": "x",
+		"DATABASE_POOL": "x", "MAX_CONNECTIONS": "x", "SHUTDOWN_GRACE": "x", "LOG_LEVEL": "x", "LOG_FORMAT": "x",
 	}
 	_, err := config.Load(wrong)
 	require.Error(t, err)
@@ -325,6 +326,8 @@ func TestLoad_Values(t *testing.T) {
 	}
 	require.Equal(t, 100000, load("MAX_CONNECTIONS", "100000").MaxConnections)
 	require.Equal(t, 5*time.Second, load("SHUTDOWN_GRACE", "5").ShutdownGrace)
+	require.Equal(t, slog.LevelWarn, load("LOG_LEVEL", "WARN").LogLevel)
+	require.Equal(t, config.LogText, load("LOG_FORMAT", "text").LogFormat)
 	require.Equal(t, "http://localhost:8080", load("APP_URL", "http://localhost:8080/\r").AppURL)
 	require.Equal(t, config.TrustProxy{Count: 2}, load("TRUST_PROXY", "2").TrustProxy)
 	require.Equal(t, config.TrustProxy{}, load("TRUST_PROXY", "false").TrustProxy)

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -46,6 +47,8 @@ type environment struct {
 	Metrics            Metrics    `env:"METRICS_ADDR"`
 	MaxConnections     integer    `env:"MAX_CONNECTIONS" envDefault:"4096"`
 	ShutdownGrace      integer    `env:"SHUTDOWN_GRACE" envDefault:"0"`
+	LogLevel           logLevel   `env:"LOG_LEVEL" envDefault:"info"`
+	LogFormat          logFormat  `env:"LOG_FORMAT"`
 }
 
 // parse reads every variable. An empty one counts as absent, because compose files set
@@ -123,6 +126,34 @@ func (d *driver) UnmarshalText(text []byte) error {
 	}
 	return malformed{fmt.Sprintf("is %q", text),
 		"it is db (the database of DATABASE_URL) or embedded (a private Postgres, for development)"}
+}
+
+type logLevel slog.Level
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (l *logLevel) UnmarshalText(text []byte) error {
+	switch strings.ToLower(string(text)) {
+	case "debug", "info", "warn", "error":
+		return (*slog.Level)(l).UnmarshalText(text)
+	}
+	return malformed{fmt.Sprintf("is %q", text), "it is debug, info, warn or error"}
+}
+
+// The values of LOG_FORMAT.
+const (
+	LogJSON = "json"
+	LogText = "text"
+)
+
+type logFormat string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (f *logFormat) UnmarshalText(text []byte) error {
+	*f = logFormat(text)
+	if *f == "" || *f == LogJSON || *f == LogText {
+		return nil
+	}
+	return malformed{fmt.Sprintf("is %q", text), "it is json or text; unset it for text on a terminal in development"}
 }
 
 // integer is a whole number, whose range parse checks.

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -131,7 +132,7 @@ func (e *examination) metrics(ctx context.Context) ([]Finding, error) {
 	status, body, err := fetch(ctx, "http://"+at+"/metrics")
 	switch {
 	case err == nil && status == http.StatusOK && strings.Contains(body, "\nbooking_"):
-		return []Finding{ok(MetricsAddress, at+" answers with the host's metrics")}, nil
+		return []Finding{ok(MetricsAddress, at+" answers with the host's metrics"), deliveries(body)}, nil
 	case err == nil:
 		return []Finding{warning(MetricsAddress,
 			"something else answers at "+at+": the host has no metrics, or does not start",
@@ -139,8 +140,13 @@ func (e *examination) metrics(ctx context.Context) ([]Finding, error) {
 	case !e.Config.Metrics.Set && !e.Config.Production:
 		return []Finding{ok(MetricsAddress, at+", the default, is not public; nothing answers there")}, nil
 	}
+	slow := errors.Is(err, context.DeadlineExceeded)
 	status, body, err = fetch(ctx, "http://"+net.JoinHostPort(reachableAt(own, ownUnspecified), ownPort)+"/health")
 	if err == nil && status == http.StatusOK && strings.TrimSpace(body) == `{"status":"ok"}` {
+		if slow {
+			return []Finding{warning(MetricsAddress, "a host runs here, and "+at+" does not answer in time, as when its "+
+				"database hangs", "See the findings about the database, then run doctor again.")}, nil
+		}
 		return []Finding{warning(MetricsAddress, "a host runs here, and nothing answers at "+at,
 				"Look for METRICS_ADDR in the log of the host's start, and run doctor with the environment of the "+
 					"host.")},
@@ -179,7 +185,8 @@ func reachableAt(ip netip.Addr, unspecified bool) string {
 
 // fetch gets the start of a page on this machine.
 func fetch(ctx context.Context, url string) (status int, body string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	// A scrape waits two seconds for a database that hangs.
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {

@@ -20,6 +20,7 @@ func (e *examination) adminUser(ctx context.Context) ([]Finding, error) {
 		return nil, err
 	}
 	const page = 100
+	var configured auth.Account // That of ADMIN_EMAIL.
 	for after := ""; ; {
 		accounts, err := users.List(ctx, after, page)
 		if err != nil {
@@ -30,12 +31,21 @@ func (e *examination) adminUser(ctx context.Context) ([]Finding, error) {
 				return []Finding{ok(AdminUser, "there is an active user with role ADMIN")}, nil
 			}
 			after = a.Email
+			if strings.EqualFold(a.Email, e.Config.AdminEmail) {
+				configured = a
+			}
 		}
 		if len(accounts) < page {
 			break
 		}
 	}
 	switch {
+	case configured.Email != "" && !configured.Active:
+		return []Finding{e.inProduction(AdminUser, "the user of ADMIN_EMAIL is disabled, and no other is an active ADMIN: "+
+			"a start does not enable it", "Run: host user enable "+configured.Email+", and host user passwd if needed.")}, nil
+	case configured.Email != "":
+		return []Finding{e.inProduction(AdminUser, "the user of ADMIN_EMAIL has the role "+configured.Role+
+			", and no other is an active ADMIN", "Run: host user role "+configured.Email+" ADMIN.")}, nil
 	case e.Config.AdminEmail != "":
 		return []Finding{ok(AdminUser, "none yet: that of ADMIN_EMAIL is made when the host starts")}, nil
 	case !e.Config.Production:

@@ -12,3 +12,6 @@ func freeSpace(dir string) (uint64, error) {
 	}
 	return s.Bavail * uint64(s.Bsize), nil
 }
+
+// writable reports whether files can be made in dir, also on a read-only file system.
+func writable(dir string) bool { return unix.Access(dir, unix.W_OK) == nil }

@@ -106,6 +106,10 @@ var checks = []check{
 	{DatabaseConnections, (*examination).answers, (*examination).databaseConnections},
 	{Schema, (*examination).answers, (*examination).schema},
 	{DatabaseRights, (*examination).answers, (*examination).databaseRights},
+	// Before the checks of data, which could wait for the lock.
+	{DatabaseLocks, (*examination).answers, (*examination).locks},
+	{DatabaseWrites, (*examination).readable, (*examination).writes},
+	{Maintenance, (*examination).readable, (*examination).maintenance},
 	{SecretUse, (*examination).readable, (*examination).secretUse},
 	{AdminUser, (*examination).readable, (*examination).adminUser},
 	{Resources, (*examination).readable, (*examination).resources},
@@ -118,7 +122,8 @@ var checks = []check{
 	{EventsUndelivered, (*examination).comparable, (*examination).eventsUndelivered},
 }
 
-// Examine runs all checks and returns their findings. It changes nothing.
+// Examine runs all checks and returns their findings. It changes nothing: what it writes
+// to the database is rolled back.
 func Examine(ctx context.Context, opts Options) []Finding {
 	if opts.Timeout <= 0 {
 		opts.Timeout = 8 * time.Second
@@ -244,6 +249,8 @@ const (
 	DatabaseConnections Name = "database-connections"
 	DatabaseTLS         Name = "database-tls"
 	DatabaseRights      Name = "database-rights"
+	DatabaseWrites      Name = "database-writes"
+	DatabaseLocks       Name = "database-locks"
 	Schema              Name = "schema"
 	SchemaNewer         Name = "schema-newer"
 	SchemaConstraint    Name = "schema-constraint"
@@ -258,6 +265,8 @@ const (
 	WebhookEndpointMode     Name = "webhook-endpoint-mode"
 	WebhookEndpointTwice    Name = "webhook-endpoint-twice"
 
+	Deliveries        Name = "deliveries"
+	Maintenance       Name = "maintenance"
 	EventsUndelivered Name = "events-undelivered"
 	EventsWaiting     Name = "events-waiting"
 	EventsOtherMode   Name = "events-other-mode"

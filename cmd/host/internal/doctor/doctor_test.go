@@ -170,6 +170,21 @@ func TestExamine_EachMistake(t *testing.T) {
 		}, "problem database-rights"},
 		"no operator": {func(w *world) { w.exec(`UPDATE booking_platform.users SET active = false`) },
 			"problem admin-user"},
+		// O5: reads work.
+		"a full disk": {func(w *world) {
+			w.exec(`CREATE FUNCTION public.full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$`)
+			w.exec(`CREATE TRIGGER full_disk BEFORE INSERT ON booking_platform.payment_events FOR EACH ROW EXECUTE FUNCTION public.full()`)
+		}, "problem database-writes"},
+		"a session that blocks others": {(*world).blocked, "problem database-locks"},
+		"maintenance":                  {func(w *world) { w.exec(`INSERT INTO booking_platform.maintenance DEFAULT VALUES`) }, "warning maintenance"},
+		"the operator of ADMIN_EMAIL is disabled": {func(w *world) {
+			set("ADMIN_EMAIL", "admin@example.com", "ADMIN_PASSWORD", "correct horse battery")(w)
+			w.exec(`UPDATE booking_platform.users SET active = false`)
+		}, "problem admin-user"},
+		"every signature is wrong":    {counting("reasons", "signature_wrong", 3), "problem deliveries"},
+		"deliveries that fail":        {counting("deliveries", "failed", 1), "warning deliveries"},
+		"signatures with a bad time":  {counting("reasons", "timestamp_too_old", 2), "warning deliveries"},
+		"deliveries that are ignored": {counting("deliveries", "ignored", 2), ""},
 		"nothing to book": {func(w *world) { w.exec(`UPDATE booking_platform.resources SET active = false`) },
 			"warning resources"},
 		"no endpoint": {func(w *world) { w.endpoints = []stripetest.WebhookEndpoint{} },

@@ -3,6 +3,7 @@ package doctor_test
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -240,4 +241,40 @@ func (w *world) event(outcome, lastError string) {
 	w.t.Helper()
 	w.exec(`INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, reason, last_error, stripe_session_id, received_at)
 		VALUES ('host', 'evt_1', 'checkout.session.completed', $1, CASE WHEN $1::text = 'ignored' THEN $2 ELSE '' END, $2, 'cs_1', statement_timestamp() - interval '2 hours')`, outcome, lastError)
+}
+
+// blocked leaves a transaction open that another session waits for.
+func (w *world) blocked() {
+	w.t.Helper()
+	const statement = `UPDATE booking_platform.resources SET name = name`
+	var open [2]*sql.Tx
+	for i := range open {
+		tx, err := w.db.BeginTx(context.Background(), nil)
+		require.NoError(w.t, err)
+		open[i] = tx
+	}
+	// In this order: a rollback waits for the statement of its transaction.
+	w.t.Cleanup(func() { _, _ = open[0].Rollback(), open[1].Rollback() })
+	_, err := open[0].Exec(statement)
+	require.NoError(w.t, err)
+	go func() { _, _ = open[1].Exec(statement) }()
+	for blocked := false; !blocked; {
+		require.NoError(w.t, w.db.QueryRowContext(w.t.Context(), `
+			SELECT EXISTS (SELECT FROM pg_stat_activity a WHERE cardinality(pg_blocking_pids(a.pid)) > 0
+				AND a.datname = current_database() AND a.query_start < clock_timestamp() - interval '2 seconds')
+			FROM pg_sleep(0.1)`).Scan(&blocked))
+	}
+}
+
+// counting serves the metrics of a host with one counter of the webhook.
+func counting(kind, value string, n int) func(*world) {
+	return func(w *world) {
+		label := map[string]string{"deliveries": "outcome", "reasons": "reason"}[kind]
+		web := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(rw, "# HELP\nbooking_webhook_signatures_total{secret=\"1\"} 0\n"+
+				"booking_webhook_%s_total{%s=%q} %d\n", kind, label, value, n)
+		}))
+		w.t.Cleanup(web.Close)
+		w.metrics = strings.TrimPrefix(web.URL, "http://")
+	}
 }

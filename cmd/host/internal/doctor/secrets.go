@@ -27,6 +27,11 @@ func (e *examination) sessionSecret(context.Context) ([]Finding, error) {
 		}
 	}
 	if len(e.Config.SessionSecrets) == 0 {
+		_, err := config.KeptSessionSecret(e.Config.DataDir)
+		if dir, found := existing(e.Config.DataDir); err != nil && found == nil && !writable(dir) {
+			return []Finding{warning(SessionSecret, "not set, and none can be kept in DATA_DIR, which is read-only: logins "+
+				"and customers' links end with the process", "Set SESSION_SECRET, or DATA_DIR to a folder that can be written to.")}, nil
+		}
 		return []Finding{ok(SessionSecret, "not set: one is kept in DATA_DIR")}, nil
 	}
 	return []Finding{ok(SessionSecret, "not easy to guess")}, nil

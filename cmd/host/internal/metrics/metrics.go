@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"runtime"
 	"slices"
 	"strconv"
@@ -224,7 +225,7 @@ func (d deliveries) Collect(ch chan<- prometheus.Metric) {
 	count(versionsDesc, s.OtherVersion)
 }
 
-// Server serves GET /metrics on an address that no public proxy forwards to.
+// Server serves GET /metrics and the profiles of net/http/pprof on an address that no public proxy forwards to.
 type Server struct {
 	listener net.Listener
 	http     *http.Server
@@ -248,11 +249,15 @@ func (s *Server) URL() string { return "http://" + s.listener.Addr().String() + 
 func (s *Server) Serve(m *Metrics) {
 	routes := http.NewServeMux()
 	routes.Handle("GET /metrics", m.Handler())
+	// They contain no values of variables, but can slow the host down.
+	routes.HandleFunc("GET /debug/pprof/", pprof.Index)
+	routes.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	routes.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	s.http = &http.Server{
 		Handler:           routes,
 		ReadHeaderTimeout: 2 * time.Second,
 		ReadTimeout:       5 * time.Second,
-		WriteTimeout:      10 * time.Second,
+		WriteTimeout:      time.Minute, // The longest profile.
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    8 << 10,
 		ErrorLog:          slog.NewLogLogger(m.logger.Handler(), slog.LevelWarn),

@@ -200,7 +200,7 @@ func TestServer_CloseWaitsForScrapes(t *testing.T) {
 	require.NoError(t, err)
 	s.Serve(m)
 	client := &http.Client{Timeout: time.Minute}
-	for _, path := range []string{"", "/debug/pprof/"} {
+	for _, path := range []string{"", "/debug/vars"} {
 		res, err := client.Get(strings.TrimSuffix(s.URL(), "/metrics") + path)
 		require.NoError(t, err)
 		require.NoError(t, res.Body.Close())

@@ -24,6 +24,8 @@ type Stats struct {
 // ServerErrors returns the number of 5xx answers.
 func (s *Stats) ServerErrors() int64 { return s.serverErrors.Load() }
 
+const requestMessage = "request"
+
 // accessLog writes one line per request, except for Options.Counted. It leaves out the
 // query, which may have an owner token, and secrets in the path.
 func accessLog(next http.Handler, opts Options) http.Handler {
@@ -64,7 +66,7 @@ func accessLog(next http.Handler, opts Options) http.Handler {
 			if user := from(ctx).user; user != "" {
 				line = append(line, slog.String("user_id", user))
 			}
-			opts.Logger.LogAttrs(ctx, level, "request", line...)
+			opts.Logger.LogAttrs(ctx, level, requestMessage, line...)
 		}()
 		next.ServeHTTP(answer, r)
 		ended = true
@@ -186,8 +188,7 @@ func (f *rejectLog) flush(key, client, route string) {
 	f.mu.Unlock()
 	if n > 0 {
 		f.logger.Warn("requests refused", slog.String("route", route), slog.String("client_ip", client),
-			slog.Int("count", n),
-			slog.Duration("within", refusedWindow))
+			slog.Int("count", n), slog.Int64("within_ms", refusedWindow.Milliseconds()))
 	}
 }
 
@@ -219,7 +220,8 @@ func (l logWriter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// LogHandler adds request_id to all lines that are logged with the context of a request.
+// LogHandler adds request_id and client_ip to all lines that are logged with the context
+// of a request.
 func LogHandler(h slog.Handler) slog.Handler { return logHandler{h} }
 
 type logHandler struct{ slog.Handler }
@@ -228,6 +230,10 @@ func (h logHandler) Handle(ctx context.Context, record slog.Record) error {
 	if id := RequestID(ctx); id != "" {
 		record = record.Clone()
 		record.AddAttrs(slog.String("request_id", id))
+		// The line of the request has the address already.
+		if ip := Address(ctx); ip != "" && record.Message != requestMessage {
+			record.AddAttrs(slog.String("client_ip", ip))
+		}
 	}
 	return h.Handler.Handle(ctx, record)
 }

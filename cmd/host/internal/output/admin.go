@@ -41,19 +41,19 @@ func (p Printer) Migrations(all []migrations.Migration) error {
 	return printTable(p.Out, []string{"SET", "VERSION", "STATE", "FILE"}, rows)
 }
 
-// Migrated prints the migrations that were applied.
-func (p Printer) Migrated(applied []migrations.Migration) error {
-	for _, m := range applied {
-		m.Applied = true
-		if err := p.Line("applied "+m.File, newMigrationJSON(m)); err != nil {
-			return err
-		}
+// Migrated prints a migration that was applied.
+func (p Printer) Migrated(m migrations.Migration) error {
+	m.Applied = true
+	return p.Line("applied "+m.File, newMigrationJSON(m))
+}
+
+// NothingMigrated says that no migration was pending; as JSON, that is no line.
+func (p Printer) NothingMigrated() error {
+	if p.JSON {
+		return nil
 	}
-	if len(applied) == 0 && !p.JSON {
-		_, err := fmt.Fprintln(p.Out, "nothing to apply")
-		return err
-	}
-	return nil
+	_, err := fmt.Fprintln(p.Out, "nothing to apply")
+	return err
 }
 
 type maintenanceJSON struct {

@@ -101,37 +101,46 @@ type replayedJSON struct {
 	Error   string          `json:"error,omitempty"`
 }
 
-// Replayed prints the result of each event.
-func (p Printer) Replayed(replayed []webhook.Replayed, dry bool) error {
-	unsettled := 0
-	for _, r := range replayed {
-		line := replayedJSON{ID: r.ID, Type: r.Type, Was: r.Was, Outcome: r.Outcome, Skipped: r.Skipped}
-		if r.Err != nil {
-			line.Error = r.Err.Error()
-		}
-		// A dry run only knows what would be handled.
-		if !r.Settled() && (!dry || r.Skipped != "") {
-			unsettled++
-		}
-		if p.JSON {
-			if err := printJSON(p.Out, line); err != nil {
-				return err
-			}
-			continue
-		}
-		fmt.Fprintln(p.Out, line.text(dry))
+// Replayed prints the result of each event as soon as it is known.
+type Replayed struct {
+	Printer
+	DryRun           bool
+	count, unsettled int
+	failed           error
+}
+
+// Add prints the result of an event.
+func (p *Replayed) Add(r webhook.Replayed) {
+	line := replayedJSON{ID: r.ID, Type: r.Type, Was: r.Was, Outcome: r.Outcome, Skipped: r.Skipped}
+	if r.Err != nil {
+		line.Error = r.Err.Error()
 	}
-	switch {
-	case p.JSON:
-	case dry:
-		fmt.Fprintln(p.Out, "dry run: nothing was done")
-	case len(replayed) == 0:
-		fmt.Fprintln(p.Out, "nothing to replay")
+	p.count++
+	// A dry run only knows what would be handled.
+	if !r.Settled() && (!p.DryRun || r.Skipped != "") {
+		p.unsettled++
 	}
-	if unsettled > 0 {
-		return fmt.Errorf("%d of %d events are not settled", unsettled, len(replayed))
+	p.failed = errors.Join(p.failed, p.Line(line.text(p.DryRun), line))
+}
+
+// End prints the sums. left is how many more events match.
+func (p *Replayed) End(left int) error {
+	if !p.JSON {
+		switch {
+		case p.DryRun:
+			fmt.Fprintln(p.Out, "dry run: nothing was done")
+		case p.count == 0:
+			fmt.Fprintln(p.Out, "nothing to replay")
+		}
+		if left > 0 {
+			fmt.Fprintf(p.Out, "%d of %d events: to include the others, run this with --limit %d\n", p.count,
+				p.count+left, p.count+left)
+		}
 	}
-	return nil
+	if p.unsettled > 0 {
+		p.failed = errors.Join(p.failed, fmt.Errorf("%d of %d events are not settled", p.unsettled, p.count))
+	}
+	return p.failed
 }
 
 func (r replayedJSON) text(dry bool) string {

@@ -54,7 +54,7 @@ func TestPrinter_TextAndJSON(t *testing.T) {
 			return p.Backlog(webhook.Backlog{Failed: 2, Oldest: at, Age: 90 * time.Second, LastProcessed: at})
 		}, "failed: 2\n", `"oldestAgeSeconds":90,"oldest":"2026-12-01T10:00:00Z"`, ""},
 		"replayed": {func(p output.Printer) error {
-			return p.Replayed([]webhook.Replayed{
+			return replayed(p, []webhook.Replayed{
 				{ID: "evt_1", Type: "x", Was: webhook.Failed, Outcome: webhook.Processed},
 				{ID: "evt_2", Type: "x", Was: webhook.Failed, Outcome: webhook.Failed, Err: errors.New("planted")},
 				{ID: "evt_3", Skipped: webhook.SkippedUnknown},
@@ -69,9 +69,9 @@ func TestPrinter_TextAndJSON(t *testing.T) {
 			`{"id":"evt_2","type":"x","was":"failed","outcome":"failed","error":"planted"}`,
 			"5 of 6 events are not settled"},
 		"a dry run": {func(p output.Printer) error {
-			return p.Replayed([]webhook.Replayed{{ID: "evt_1", Type: "x", Was: webhook.Failed}}, true)
+			return replayed(p, []webhook.Replayed{{ID: "evt_1", Type: "x", Was: webhook.Failed}}, true)
 		}, "evt_1: x, failed\ndry run: nothing was done\n", `"was":"failed"}`, ""},
-		"nothing to replay": {func(p output.Printer) error { return p.Replayed(nil, false) },
+		"nothing to replay": {func(p output.Printer) error { return replayed(p, nil, false) },
 			"nothing to replay\n", "", ""},
 		"ignored": {func(p output.Printer) error {
 			return p.Ignored([]webhook.IgnoreResult{{ID: "evt_1", Was: webhook.Failed, Ended: true},
@@ -121,9 +121,9 @@ func TestPrinter_TextAndJSON(t *testing.T) {
 				{Set: "auth", Version: 2, File: "auth/2.sql"}})
 		}, "SET VERSION STATE FILE\nauth 1 applied auth/1.sql\nauth 2 pending auth/2.sql\n",
 			`{"set":"auth","version":2,"file":"auth/2.sql","applied":false}`, ""},
-		"nothing migrated": {func(p output.Printer) error { return p.Migrated(nil) }, "nothing to apply\n", "", ""},
+		"nothing migrated": {func(p output.Printer) error { return p.NothingMigrated() }, "nothing to apply\n", "", ""},
 		"migrated": {func(p output.Printer) error {
-			return p.Migrated([]migrations.Migration{{Set: "auth", Version: 2, File: "auth/2.sql"}})
+			return p.Migrated(migrations.Migration{Set: "auth", Version: 2, File: "auth/2.sql"})
 		}, "applied auth/2.sql\n", `"applied":true`, ""},
 		"users": {func(p output.Printer) error {
 			return p.Users(auth.Account{User: auth.User{Email: "ada@example.com", Role: "OPS"}, UpdatedAt: at})
@@ -185,4 +185,12 @@ func TestRefusal_CapacityTooSmall(t *testing.T) {
 	require.ErrorContains(t, err, "these bookings prevent it (times in Europe/Paris):\n"+
 		"  b-1  2026-12-01 11:00 to 2026-12-01 12:00  party 5  pending")
 	require.EqualError(t, output.Refusal(r, errors.New("planted")), "court: planted")
+}
+
+func replayed(p output.Printer, all []webhook.Replayed, dry bool) error {
+	r := output.Replayed{Printer: p, DryRun: dry}
+	for _, one := range all {
+		r.Add(one)
+	}
+	return r.End(0)
 }
