@@ -74,6 +74,9 @@
 // goroutine. Every method of Store is safe for concurrent use, on any number of replicas;
 // a Tx is not.
 //
+// examples/bookings-in-tx commits a booking with a row and a job of the service's;
+// examples/pgx does so through pgx, with a batch and COPY.
+//
 // The package takes no payments, which are those of package payments, sends no mail and
 // knows no users.
 package booking

@@ -111,5 +111,6 @@
 //   - HTTP routes and pages (packages api and pages), mails, and payment providers other
 //     than Stripe.
 //
-// examples/booking-shop is a service with orders of its own that uses it.
+// examples/booking-shop is a service with orders of its own that uses it;
+// examples/bookings-in-tx enqueues jobs of River in OnTransition.
 package payments

@@ -30,6 +30,7 @@ type endpoint func(*call) (any, error)
 func (s *Server) api(pattern string, known set, do endpoint) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		c := &call{Request: r, requestID: newID("req_", 14)}
+		w.Header().Set("Stripe-Version", s.versionOf(r))
 		fault := s.takeFault(r, false)
 		if fault.before(w, r) {
 			return
@@ -52,7 +53,6 @@ func send(w http.ResponseWriter, a answer) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-cache, no-store")
-	h.Set("Stripe-Version", APIVersion)
 	w.WriteHeader(a.status)
 	_, _ = w.Write(a.body) // the effect stands if the client has disconnected
 }
@@ -94,7 +94,7 @@ func (s *Server) perform(c *call, do endpoint) answer {
 	if err != nil {
 		return refusal(err)
 	}
-	return answer{status: http.StatusOK, body: encode(object)}
+	return answer{status: http.StatusOK, body: render(object, s.versionOf(c.Request))}
 }
 
 func refusal(err error) answer {

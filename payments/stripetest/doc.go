@@ -49,7 +49,7 @@
 //     /v1/payment_intents, /confirm and /cancel; GET of /v1/charges; POST, GET and list
 //     of /v1/refunds; GET and list of /v1/disputes and /v1/events; list of
 //     /v1/webhook_endpoints. Objects, errors, pagination, Request-Id and authorization
-//     are those of API version 2023-10-16.
+//     are those of API version 2023-10-16, or of Options.APIVersion.
 //   - Parameters are validated as by Stripe: URLs, expires_at, currencies, amounts
 //     (their last digits, minimum and maximum), lengths. Unknown parameters are an
 //     error.
@@ -75,6 +75,10 @@
 //     given up after three days, in no guaranteed order. The page waits up to ten
 //     seconds for a webhook's first response before it redirects.
 //   - Events are listed for 30 days. Without a webhook URL all count as undelivered.
+//
+// [Options].APIVersion is for services with a newer stripe-go, whose
+// webhook.ConstructEvent refuses events of 2023-10-16: set it to that stripe-go's
+// APIVersion.
 //
 // Tests compare responses and parameters with Stripe's published description of its API.
 //

@@ -22,7 +22,7 @@ var endpointListParameters = setOf("expand[]", "limit", "starting_after")
 func (o Options) endpoints() []WebhookEndpoint {
 	given := o.WebhookEndpoints
 	if given == nil && o.WebhookURL != "" {
-		given = []WebhookEndpoint{{URL: o.WebhookURL, EnabledEvents: []string{"*"}, APIVersion: APIVersion}}
+		given = []WebhookEndpoint{{URL: o.WebhookURL, EnabledEvents: []string{"*"}, APIVersion: o.APIVersion}}
 	}
 	all := make([]WebhookEndpoint, 0, len(given))
 	for _, e := range given {

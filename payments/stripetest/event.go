@@ -107,9 +107,9 @@ func (s *Server) emit(eventType, sessionID, objectID string, object any, c *call
 	e.body = eventBody{
 		ID:              e.ID,
 		Object:          "event",
-		APIVersion:      APIVersion,
+		APIVersion:      s.opts.APIVersion,
 		Created:         now.Unix(),
-		Data:            eventData{Object: encode(object)},
+		Data:            eventData{Object: render(object, s.opts.APIVersion)},
 		PendingWebhooks: 1,
 		Request:         request,
 		Type:            eventType,

@@ -21,6 +21,9 @@ func (s *Server) createIntent(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if intent.captureMethod == "" {
+		intent.captureMethod = captureMethod(s.versionOf(c.Request))
+	}
 	confirm, err := c.form.boolean("confirm")
 	if err != nil {
 		return nil, err

@@ -32,6 +32,13 @@ type Options struct {
 	// Nothing is sent to them. Nil lists one for WebhookURL, if set.
 	WebhookEndpoints []WebhookEndpoint
 
+	// APIVersion is the account's API version, such as 2026-03-25.dahlia: that of events,
+	// and of answers to calls without a Stripe-Version header. Use the APIVersion of the
+	// stripe-go whose webhook.ConstructEvent receives the events. Empty means
+	// 2023-10-16, the earliest. Objects are known as of 2026-08-26.dahlia, and later
+	// versions get those.
+	APIVersion string
+
 	// Logger logs sessions, refused calls and deliveries. Nil discards.
 	Logger *slog.Logger
 
@@ -100,6 +107,11 @@ func (o Options) check() error {
 	}
 	if o.WebhookURL != "" && o.WebhookSecret == "" {
 		return errors.New("a webhook URL without a webhook secret")
+	}
+	if o.APIVersion != "" {
+		if err := checkVersion(o.APIVersion); err != nil {
+			return err
+		}
 	}
 	for _, pause := range o.Backoff {
 		if pause <= 0 {

@@ -155,6 +155,7 @@ func (s *Server) charge(sess *Session, method string) *Charge {
 		Metadata:           maps.Clone(sess.PaymentIntentMetadata),
 		CreatedAt:          s.now().UTC(),
 		paymentMethodTypes: []string{method},
+		captureMethod:      sess.captureMethod,
 	}
 	sess.PaymentIntentID = intent.ID
 	s.intents.add(intent.ID, intent, s.keep)

@@ -285,7 +285,8 @@ func (s *Server) SettleRefund(id string) (Refund, error) {
 
 // FailRefund fails a refund that is pending or, as when a bank finds the card closed days
 // later, had succeeded: its amount can be refunded again. It sends refund.updated and
-// charge.refund.updated and does not wait for their delivery. reason is Stripe's
+// charge.refund.updated, and since API version 2024-10-28.acacia refund.failed, and does
+// not wait for their delivery. reason is Stripe's
 // failure_reason, such as expired_or_canceled_card; "" means unknown. It returns
 // ErrNotFound, or the refund and ErrNotPending.
 func (s *Server) FailRefund(id, reason string) (Refund, error) {
@@ -322,6 +323,9 @@ func (s *Server) moveRefund(id string, to RefundStatus, reason string) (Refund, 
 	}
 	s.emit("refund.updated", r.SessionID, r.ID, r, nil)
 	s.emit("charge.refund.updated", r.SessionID, r.ID, r, nil)
+	if to == RefundFailed && since(s.opts.APIVersion, allRefundsFail) {
+		s.emit("refund.failed", r.SessionID, r.ID, r, nil)
+	}
 	return r.snapshot(), nil
 }
 

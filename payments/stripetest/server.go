@@ -12,10 +12,6 @@ import (
 	"time"
 )
 
-// APIVersion is the Stripe API version of answers and events: the one that stripe-go v76
-// pins and its webhook.ConstructEvent requires.
-const APIVersion = "2023-10-16"
-
 // defaultKeep bounds the objects of each kind, events and idempotency keys that a server
 // remembers; the oldest are forgotten first.
 const defaultKeep = 10_000
@@ -73,6 +69,9 @@ func New(opts Options) (*Server, error) {
 	opts.PublicURL = strings.TrimRight(opts.PublicURL, "/")
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.APIVersion == "" {
+		opts.APIVersion = APIVersion
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now

@@ -64,6 +64,7 @@ type Session struct {
 
 	locale             string
 	submitType         string
+	captureMethod      string // of its payment intent
 	paymentMethodTypes []string
 }
 

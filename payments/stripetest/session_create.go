@@ -49,6 +49,7 @@ func (s *Server) createSession(c *call) (any, error) {
 		s.mu.Unlock()
 		return nil, err
 	}
+	sess.captureMethod = captureMethod(s.versionOf(c.Request))
 	if s.opts.BankDebit && len(c.form.list("payment_method_types")) == 0 {
 		sess.paymentMethodTypes = append(sess.paymentMethodTypes, bankDebit)
 	}
