@@ -112,6 +112,9 @@ func (m relocator) block(ctx context.Context, req BlockRequest) (b Booking, err 
 		if err == nil {
 			b, err = row.booking()
 		}
+		if err == nil {
+			err = m.store.tell(ctx, q, changed("", b, Actor(ctx), req.Reason))
+		}
 		return in, t, err
 	})
 	if err != nil {
@@ -123,7 +126,8 @@ func (m relocator) block(ctx context.Context, req BlockRequest) (b Booking, err 
 // The reservation's placeholder becomes the block.
 const blockSQL = `
 WITH changed AS (
-    UPDATE booking_platform.bookings b SET reason = $3::text, currency = $4::text
+    UPDATE booking_platform.bookings b SET reason = $3::text, currency = $4::text, created_at = statement_timestamp(),
+        updated_at = statement_timestamp()
     WHERE b.id = $1::uuid
     RETURNING` + storedColumns + `
 ), recorded AS (` + recordSQL + `

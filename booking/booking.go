@@ -1,11 +1,9 @@
 package booking
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -262,90 +260,3 @@ func Actor(ctx context.Context) string {
 	actor, _ := ctx.Value(actorKey{}).(string)
 	return actor
 }
-
-// Change is a change of a booking's status or time.
-type Change struct {
-	// At is when the statement of the change began, in UTC. After waiting for a lock it
-	// may be earlier than that of the change before.
-	At time.Time
-	// From is "" for a new booking. From and To are equal if only the time changed.
-	From, To Status
-	// FromStart and ToStart are in UTC; zero if the time did not change.
-	FromStart, ToStart time.Time
-	// Actor is that of [WithActor]; "booking" for expired holds without one.
-	Actor  string
-	Reason string
-}
-
-const maxHistory = 1000
-
-// A booking without history yields a row without a change.
-const historyOfSQL = `
-SELECT h.at, h.from_status, h.to_status, h.from_start, h.to_start, h.actor, h.reason
-FROM booking_platform.bookings b LEFT JOIN booking_platform.booking_history h ON h.booking_id = b.id
-WHERE b.id = $1::uuid
-ORDER BY h.id DESC
-LIMIT $2::integer`
-
-type changeRow struct {
-	At         *time.Time `db:"at"`
-	FromStatus *Status    `db:"from_status"`
-	ToStatus   *Status    `db:"to_status"`
-	FromStart  *time.Time `db:"from_start"`
-	ToStart    *time.Time `db:"to_start"`
-	Actor      *string    `db:"actor"`
-	Reason     *string    `db:"reason"`
-}
-
-func (row changeRow) change() Change {
-	c := Change{At: row.At.UTC(), From: *row.FromStatus, To: *row.ToStatus, Actor: *row.Actor, Reason: *row.Reason}
-	if row.FromStart != nil && row.ToStart != nil {
-		c.FromStart, c.ToStart = row.FromStart.UTC(), row.ToStart.UTC()
-	}
-	return c
-}
-
-// History returns the changes of a booking, oldest first, at most the last 1000. Extended
-// holds and changed units are not recorded. The error is [ErrNotFound]. One round trip.
-func (s *Store) History(ctx context.Context, id string) ([]Change, error) {
-	return history(ctx, s.read, id)
-}
-
-// History is [Store.History] in the caller's transaction.
-func (t *Tx) History(ctx context.Context, id string) ([]Change, error) {
-	return history(ctx, t.run, id)
-}
-
-func history(ctx context.Context, run runner, id string) ([]Change, error) {
-	var rows []changeRow
-	err := run(ctx, func(q Querier) (err error) {
-		if isID(id) {
-			rows, err = selectAll[changeRow](ctx, q, historyOfSQL, strings.ToLower(id), maxHistory)
-		}
-		if err == nil && len(rows) == 0 {
-			err = ErrNotFound
-		}
-		return err
-	})
-	if err != nil {
-		return nil, wrap(ctx, "history", err)
-	}
-	out := []Change{}
-	for _, row := range rows {
-		if row.At != nil {
-			out = append(out, row.change())
-		}
-	}
-	slices.Reverse(out)
-	return out, nil
-}
-
-// recordSQL is the INSERT into the history in every statement that changes a status or a
-// time. It costs no round trip, and the booking's row lock orders the ids.
-const recordSQL = `
-    INSERT INTO booking_platform.booking_history (
-        booking_id, from_status, to_status, from_start, to_start, actor, reason
-    )`
-
-// expiryActor is the actor of holds that expire.
-func expiryActor(ctx context.Context) string { return cmp.Or(Actor(ctx), "booking") }

@@ -45,27 +45,27 @@ type CancelRequest struct {
 // Safe on several replicas. One round trip for staff, two for customers, more only if the
 // booking changes meanwhile.
 func (s *Store) Cancel(ctx context.Context, req CancelRequest) (Booking, error) {
-	return req.do(ctx, s.run)
+	return req.do(ctx, s, s.change)
 }
 
 // Cancel is [Store.Cancel] in the caller's transaction. Above READ COMMITTED, a booking
 // changed since the transaction began is a retryable error.
 func (t *Tx) Cancel(ctx context.Context, req CancelRequest) (Booking, error) {
-	return req.do(ctx, t.run)
+	return req.do(ctx, t.store, t.run)
 }
 
-func (req CancelRequest) do(ctx context.Context, run runner) (Booking, error) {
+func (req CancelRequest) do(ctx context.Context, s *Store, run runner) (Booking, error) {
 	if err := req.check().err(); err != nil {
 		return Booking{}, wrap(ctx, cancelling.op, err)
 	}
 	if !req.ByCustomer {
 		t := cancelling
 		t.refused = req.refused
-		return t.do(ctx, run, req.ID, Actor(ctx), req.Reason, req.Refund, req.Paying, req.refusedCurrencies())
+		return t.do(ctx, s, run, req.ID, Actor(ctx), req.Reason, req.Refund, req.Paying, req.refusedCurrencies())
 	}
 	var b Booking
 	err := run(ctx, func(q Querier) (err error) {
-		b, err = req.byCustomer(ctx, q)
+		b, err = req.byCustomer(ctx, s, q)
 		return err
 	})
 	return b, wrap(ctx, cancelling.op, err)
@@ -91,6 +91,11 @@ func (req CancelRequest) check() problems {
 // The statement decides what staff refund: by default all of the amount, if it was paid.
 var cancelling = transition{
 	op: "cancel", from: []Status{StatusPending, StatusConfirmed}, settled: StatusCancelled,
+	// Only a cancellation decides on refunds.
+	undo: func(b *Booking) {
+		b.Sequence--
+		b.Refund, b.LateRefund = nil, nil
+	},
 	sql: recorded(`
     UPDATE booking_platform.bookings b
     SET status = 'cancelled', reason = $3::text, sequence = b.sequence + 1, updated_at = statement_timestamp(),
@@ -145,7 +150,7 @@ var cancelByTermsSQL = recorded(`
         refund_minor = $4::bigint, late_refund_minor = $7::bigint
     WHERE b.id = $1::uuid AND b.status = $5::text AND lower(b.during) = $6::timestamptz`, `$5::text`)
 
-func (req CancelRequest) byCustomer(ctx context.Context, q Querier) (Booking, error) {
+func (req CancelRequest) byCustomer(ctx context.Context, s *Store, q Querier) (Booking, error) {
 	if !isID(req.ID) {
 		return Booking{}, ErrNotFound
 	}
@@ -166,13 +171,13 @@ func (req CancelRequest) byCustomer(ctx context.Context, q Querier) (Booking, er
 		if err != nil {
 			return Booking{}, err
 		}
-		cancelled, done, err := selectOne[bookingRow](ctx, q, cancelByTermsSQL, id, Actor(ctx), req.Reason, refund,
+		cancelled, done, err := selectOne[changedRow](ctx, q, cancelByTermsSQL, id, Actor(ctx), req.Reason, refund,
 			string(b.Status), b.Start, late)
 		if err != nil {
 			return Booking{}, err
 		}
 		if done {
-			return cancelled.booking()
+			return cancelled.tell(ctx, s, q, cancelling.undo, Actor(ctx), req.Reason)
 		}
 		// It has changed since it was read. With the lock it cannot change again.
 		query = termsSQL + ` FOR NO KEY UPDATE OF b`

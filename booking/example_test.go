@@ -387,3 +387,34 @@ func ExampleStore_DeleteFeeds() {
 	}
 	fmt.Println(n, "feeds deleted")
 }
+
+// A message for each confirmed, moved or cancelled booking, written in the transaction of
+// the change. Another process sends the rows of the outbox and deletes them.
+func ExampleOptions_onChange() {
+	enqueue := func(ctx context.Context, tx booking.HookTx, c booking.Changed) error {
+		subject := ""
+		switch {
+		case c.After.Kind == booking.KindBlock:
+			return nil
+		case c.From == c.To:
+			subject = fmt.Sprintf("moved from %s to %s", c.FromStart, c.ToStart)
+		case c.To == booking.StatusConfirmed:
+			subject = "confirmed"
+		case c.To == booking.StatusCancelled && c.From == booking.StatusConfirmed:
+			subject = fmt.Sprintf("cancelled, %s is refunded", c.After.Refund)
+		default:
+			return nil
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO outbox (booking_id, recipient, subject) VALUES ($1, $2, $3)`,
+			c.After.ID, c.After.Customer.Email, "Your booking is "+subject)
+		return err
+	}
+	store, err := booking.New(db, booking.Options{OnChange: enqueue})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// The confirmation and its message are committed together, or neither.
+	if _, err := store.Confirm(ctx, "019…"); err != nil {
+		log.Fatal(err)
+	}
+}

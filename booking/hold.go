@@ -150,27 +150,34 @@ func (h *holder) attempt(ctx context.Context, req HoldRequest,
 		Customer: req.Customer, Amount: amount, Policy: r.Policy, Reference: req.Reference,
 		IdempotencyKey: req.IdempotencyKey, Note: req.Note,
 	}
+	if len(req.Metadata) > 0 {
+		b.Metadata = maps.Clone(req.Metadata)
+	}
 	args := []any{
 		id, r.ID, r.version, b.Start, b.End, from.UTC(), to.UTC(), b.Party, b.Customer.FirstName, b.Customer.LastName,
 		b.Customer.Email, amount.Minor, amount.Currency, b.Reference, b.IdempotencyKey, req.hash(r.ID),
 		metadataJSON(req.Metadata), b.Offer, Actor(ctx),
 	}
 	args = append(append(args, h.store.limitArgs(req)...), secret, nonce, req.Customer.Phone, req.Note)
-	err = h.run(ctx, func(q Querier) (err error) {
+	run := h.run
+	if h.caller == nil {
+		run = h.store.change
+	}
+	err = run(ctx, func(q Querier) (err error) {
 		row, known, err = selectOne[holdRow](ctx, q, holdSQL, args...)
+		if err == nil && row.Held {
+			b.HoldExpiresAt, b.CreatedAt, b.UpdatedAt = row.HoldExpiresAt.UTC(), row.CreatedAt.UTC(), row.UpdatedAt.UTC()
+			err = h.store.tell(ctx, q, changed("", b, Actor(ctx), ""))
+		}
 		return err
 	})
 	if err != nil || !row.Held {
-		if row.Numbers > 0 {
+		if row.Numbers > 0 && !row.Held {
 			h.lost = append(h.lost, id)
 		}
 		return Booking{}, row, known, err
 	}
-	b.HoldExpiresAt, b.CreatedAt, b.UpdatedAt = row.HoldExpiresAt.UTC(), row.CreatedAt.UTC(), row.UpdatedAt.UTC()
 	b.OwnerToken = token
-	if len(req.Metadata) > 0 {
-		b.Metadata = maps.Clone(req.Metadata)
-	}
 	return b, row, known, nil
 }
 

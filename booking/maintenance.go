@@ -3,6 +3,7 @@ package booking
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"time"
 
 	"github.com/booking-platform/booking-platform/internal/periodic"
@@ -84,11 +85,12 @@ WITH due AS MATERIALIZED (
     RETURNING d.booking_id
 )
 SELECT GREATEST((SELECT count(*) FROM due), (SELECT count(*) FROM gone)) AS seen,
-       (SELECT count(*) FROM expired) AS expired`
+       COALESCE((SELECT array_to_json(array_agg(e.id)) FROM expired e), '[]')::text AS expired`
 
 type releasedRow struct {
-	Seen    int `db:"seen"`
-	Expired int `db:"expired"`
+	Seen int `db:"seen"`
+	// Expired are the ids of the holds, as JSON.
+	Expired string `db:"expired"`
 }
 
 // ReleaseExpired frees the units of expired holds, in batches until none is left or ctx
@@ -100,16 +102,23 @@ func (s *Store) ReleaseExpired(ctx context.Context) (int, error) {
 	released := 0
 	for {
 		var row releasedRow
-		err := s.run(ctx, func(q Querier) (err error) {
+		var ids []string
+		err := s.change(ctx, func(q Querier) (err error) {
 			row, _, err = selectOne[releasedRow](ctx, q, releaseExpiredSQL, batchSize, expiryActor(ctx))
+			if err == nil {
+				err = json.Unmarshal([]byte(row.Expired), &ids)
+			}
+			if err == nil {
+				err = s.tellEach(ctx, q, StatusPending, ids, expiryActor(ctx))
+			}
 			return err
 		})
 		if err != nil {
 			return released, wrap(ctx, "release expired holds", err)
 		}
-		released += row.Expired
+		released += len(ids)
 		// A batch that is not full may still leave rows that another replica had locked.
-		if row.Expired == 0 && row.Seen < batchSize {
+		if len(ids) == 0 && row.Seen < batchSize {
 			break
 		}
 	}
@@ -137,7 +146,20 @@ WITH due AS MATERIALIZED (
 ), recorded AS (` + recordSQL + `
     SELECT c.id, 'confirmed', 'completed', NULL, NULL, $3::text, '' FROM completed c
 )
-SELECT count(*) AS completed FROM completed`
+SELECT c.id::text AS id FROM completed c`
+
+// idRow is a booking that a background step changed.
+type idRow struct {
+	ID string `db:"id"`
+}
+
+func idsOf(rows []idRow) []string {
+	ids := make([]string, len(rows))
+	for n, row := range rows {
+		ids[n] = row.ID
+	}
+	return ids
+}
 
 // CompletePast completes the confirmed bookings, but not blocks, that ended longer than
 // [Options.CompleteAfter] ago, in batches until none is left or ctx ends, and returns how
@@ -148,22 +170,21 @@ func (s *Store) CompletePast(ctx context.Context) (int, error) {
 	if s.completeAfter == 0 {
 		return 0, nil
 	}
-	type answer struct {
-		Completed int `db:"completed"`
-	}
 	completed := 0
 	for {
-		var row answer
-		err := s.run(ctx, func(q Querier) (err error) {
-			row, _, err = selectOne[answer](ctx, q, completePastSQL, s.completeAfter.Seconds(), batchSize,
-				expiryActor(ctx))
+		var rows []idRow
+		err := s.change(ctx, func(q Querier) (err error) {
+			rows, err = selectAll[idRow](ctx, q, completePastSQL, s.completeAfter.Seconds(), batchSize, expiryActor(ctx))
+			if err == nil {
+				err = s.tellEach(ctx, q, StatusConfirmed, idsOf(rows), expiryActor(ctx))
+			}
 			return err
 		})
 		if err != nil {
 			return completed, wrap(ctx, "complete past bookings", err)
 		}
-		completed += row.Completed
-		if row.Completed < batchSize {
+		completed += len(rows)
+		if len(rows) < batchSize {
 			break
 		}
 	}
@@ -186,9 +207,9 @@ WITH released AS (
     RETURNING b.id
 )` + recordReleasedSQL
 
-// The statement's row count is the number of holds released.
 const recordReleasedSQL = recordSQL + `
-    SELECT r.id, 'pending', 'expired', NULL, NULL, $4::text, '' FROM released r`
+    SELECT r.id, 'pending', 'expired', NULL, NULL, $4::text, '' FROM released r
+    RETURNING booking_id::text AS id`
 
 // Expires one hold in the way, waiting for its lock. It holds no lock meanwhile, and so
 // cannot deadlock. Afterwards the hold is expired, confirmed or extended.
@@ -208,16 +229,16 @@ WITH released AS (
 // them locked while inserting, they would deadlock. Each call releases some, or waits
 // until another transaction has decided about one, so callers that repeat it do not spin.
 func (s *Store) releaseExpiredIn(ctx context.Context, resourceID string, from, to time.Time) error {
-	var released int64
 	for _, query := range []string{releaseLapsedSQL, awaitLapsedSQL} {
-		err := s.run(ctx, func(q Querier) error {
-			result, err := q.ExecContext(ctx, query, resourceID, from.UTC(), to.UTC(), expiryActor(ctx))
+		var rows []idRow
+		err := s.change(ctx, func(q Querier) (err error) {
+			rows, err = selectAll[idRow](ctx, q, query, resourceID, from.UTC(), to.UTC(), expiryActor(ctx))
 			if err == nil {
-				released, err = result.RowsAffected()
+				err = s.tellEach(ctx, q, StatusPending, idsOf(rows), expiryActor(ctx))
 			}
 			return err
 		})
-		if err != nil || released > 0 {
+		if err != nil || len(rows) > 0 {
 			return err
 		}
 	}

@@ -40,12 +40,17 @@ type modelRun struct {
 
 var worlds atomic.Int64
 
-// newModelRun creates a resource in a shared database.
-func newModelRun(db *sql.DB, capacity int) (*modelRun, error) {
+// newModelRun creates a resource in a shared database. onChange is that of the stores.
+func newModelRun(db *sql.DB, capacity int,
+	onChange ...func(context.Context, booking.HookTx, booking.Changed) error) (*modelRun, error) {
 	w := &modelRun{db: db, slug: fmt.Sprintf("world-%d", worlds.Add(1)),
 		base: time.Now().UTC().Truncate(24 * time.Hour).Add(48 * time.Hour)}
 	for range 3 {
-		s, err := booking.New(db, booking.Options{})
+		var opts booking.Options
+		if len(onChange) > 0 {
+			opts.OnChange = onChange[0]
+		}
+		s, err := booking.New(db, opts)
 		if err != nil {
 			return nil, err
 		}

@@ -69,7 +69,7 @@ func (m relocator) do(ctx context.Context, step func(Querier) (lockedResource, t
 // is retryable.
 func (s *Store) retryTx(ctx context.Context, step func(Querier) error) error {
 	if p, ok := s.single.(*preparing); ok {
-		if err := p.prepareRelocations(ctx); err != nil {
+		if err := p.prepare(ctx, lockBookingSQL, seatsSQL, reserveSQL, moveSQL); err != nil {
 			return err
 		}
 	}

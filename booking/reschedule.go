@@ -80,7 +80,10 @@ func (m relocator) reschedule(ctx context.Context, req RescheduleRequest) (out R
 		}
 		t.from, t.to = r.blocked(req.Start)
 		t.party, t.self = row.Party, row.ID
-		out.Booking, err = in.move(ctx, t, row, out, req.Reason)
+		before := row.bookingRow
+		if out.Booking, err = in.move(ctx, t, row, out, req.Reason); err == nil {
+			err = m.store.tellMove(ctx, q, before, out.Booking, Actor(ctx), req.Reason)
+		}
 		return in, t, err
 	})
 	if err != nil {
@@ -268,7 +271,7 @@ func (m relocator) retake(ctx context.Context, id string) (b Booking, err error)
 			err = errLockedGone
 		}
 		if err == nil {
-			b, err = taken.booking()
+			b, err = changedRow{row.Status, taken}.tell(ctx, m.store, q, nil, Actor(ctx), "")
 		}
 		return in, t, err
 	})

@@ -62,7 +62,7 @@ func fit(ctx context.Context, q Querier, rows []seatRow, seats []seating.Seat, c
 			ids = append(ids, rows[i].ID)
 		}
 	}
-	bookings, err := readBookings(ctx, q, ids)
+	bookings, err := readBookings(ctx, q, ids, maxNamed)
 	if err != nil {
 		return err
 	}
@@ -175,9 +175,9 @@ FROM booking_platform.bookings b
 WHERE b.id IN (SELECT i::uuid FROM jsonb_array_elements_text($1::jsonb) AS i)
 ORDER BY lower(b.during), b.id LIMIT $2::integer`
 
-func readBookings(ctx context.Context, q Querier, ids []string) ([]Booking, error) {
+func readBookings(ctx context.Context, q Querier, ids []string, most int) ([]Booking, error) {
 	list, _ := json.Marshal(ids) // Strings cannot fail.
-	rows, err := selectAll[bookingRow](ctx, q, bookingsByIDSQL, string(list), maxNamed)
+	rows, err := selectAll[bookingRow](ctx, q, bookingsByIDSQL, string(list), most)
 	if err != nil {
 		return nil, err
 	}

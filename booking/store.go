@@ -52,6 +52,24 @@ type Options struct {
 	// transaction mode without support for prepared statements. [Store.Tx] does not use
 	// it.
 	Prepare bool
+	// OnChange is called once for each change that [Store.History] records: a new hold or
+	// block, and every change of a booking's status or time, whichever operation or
+	// background step makes it. It is called in the transaction of the change, to write
+	// rows that belong to it, such as an outgoing message. An error rolls the change
+	// back, and the operation returns it; in a caller's transaction ([Store.Tx]), which is
+	// then to be rolled back, as after an error of the database. A booking that only gets
+	// other units, a longer hold or another owner token does not change in this sense.
+	//
+	// The transaction may be rolled back and run again, and then OnChange is called again,
+	// so it must not send anything itself. It may be called concurrently, and the booking
+	// is locked meanwhile. It must not use the store but through [Store.Tx] on its
+	// transaction, and not change the booking it is told about.
+	//
+	// Statements that would commit by themselves, such as those of [Store.Hold] and
+	// [Store.Confirm], are then transactions: two more round trips. A step that expires
+	// or completes bookings takes one more for each batch that has any. nil costs
+	// nothing.
+	OnChange func(ctx context.Context, tx HookTx, c Changed) error
 	// OnStep observes the steps of [Store.Run], "booking.ReleaseExpired",
 	// "booking.CompletePast" and "booking.ErasePast": the duration and the number of
 	// bookings changed. It must be safe for concurrent use. May be nil.
@@ -71,6 +89,7 @@ type Store struct {
 	secrets       []ownerSecret
 	completeAfter time.Duration
 	onStep        periodic.Observer
+	onChange      func(context.Context, HookTx, Changed) error
 	// sideTxTimeout is maxSideTx, except in tests.
 	sideTxTimeout time.Duration
 
@@ -113,8 +132,8 @@ func New(db *sql.DB, opts Options) (*Store, error) {
 	}
 	return &Store{
 		db: db, single: single, log: opts.Logger, holdLimits: limits,
-		secrets: secrets, completeAfter: opts.CompleteAfter, onStep: opts.OnStep, sideTxTimeout: maxSideTx,
-		personalDataFor: opts.PersonalDataFor, keepPersonalData: opts.KeepPersonalData,
+		secrets: secrets, completeAfter: opts.CompleteAfter, onStep: opts.OnStep, onChange: opts.OnChange,
+		sideTxTimeout: maxSideTx, personalDataFor: opts.PersonalDataFor, keepPersonalData: opts.KeepPersonalData,
 	}, nil
 }
 
@@ -131,6 +150,20 @@ const maxRetries = 10
 // statement, see package pg: the error is then [pg.ErrUnconfirmed].
 func (s *Store) run(ctx context.Context, step func(Querier) error) error {
 	return s.retry(ctx, step, step(committing{s.single, s.db}))
+}
+
+// change is run for a step that changes bookings: a transaction if Options.OnChange is
+// told about them.
+func (s *Store) change(ctx context.Context, step func(Querier) error) error {
+	if s.onChange == nil {
+		return s.run(ctx, step)
+	}
+	if p, ok := s.single.(*preparing); ok {
+		if err := p.prepare(ctx, holdSQL, confirm.sql, confirmLate.sql); err != nil {
+			return err
+		}
+	}
+	return s.retry(ctx, step, s.transact(ctx, step))
 }
 
 // read is run for a step that changes nothing. The end of ctx cancels it.
@@ -199,8 +232,9 @@ func (t preparedTx) QueryContext(ctx context.Context, query string, args ...any)
 	return t.StmtContext(ctx, s).QueryContext(ctx, args...)
 }
 
-func (p *preparing) prepareRelocations(ctx context.Context) error {
-	for _, query := range []string{lockBookingSQL, seatsSQL, reserveSQL, moveSQL} {
+// prepare prepares statements for [preparedTx].
+func (p *preparing) prepare(ctx context.Context, queries ...string) error {
+	for _, query := range queries {
 		if _, err := p.statements.Prepare(ctx, query); err != nil {
 			return err
 		}

@@ -14,7 +14,8 @@ import (
 type transition struct {
 	op string
 	// sql changes the booking $1 if its status and the clock allow it, and returns
-	// bookingColumns. $2 is the actor and $3 the reason.
+	// bookingColumns, and was if the history records the change. $2 is then the actor and
+	// $3 the reason.
 	sql  string
 	from []Status
 	// settled is the status in which there is nothing to do; "" for none.
@@ -23,6 +24,8 @@ type transition struct {
 	hold bool
 	// clock requires an unexpired hold whose slot has not begun.
 	clock bool
+	// undo is that of [changedRow.tell]. May be nil.
+	undo func(*Booking)
 	// refused returns why a booking in one of the statuses was not changed, or nil if it
 	// may be retried. May be nil.
 	refused func(bookingRow) error
@@ -38,7 +41,7 @@ const storedColumns = `
         b.owner_nonce, b.reference, b.idempotency_key, b.request_hash, b.metadata, b.created_at, b.updated_at`
 
 // recorded returns an UPDATE of bookings b that records the change of status and returns
-// bookingColumns. was is the status before: the only one the UPDATE allows, or a column
+// was and bookingColumns. was is the status before: the only one the UPDATE allows, or a column
 // of a row the statement has locked.
 func recorded(update, was string) string {
 	return `
@@ -47,31 +50,59 @@ WITH changed AS (` + update + `
 ), recorded AS (` + recordSQL + `
     SELECT c.id, c.was, c.status, NULL, NULL, $2::text, $3::text FROM changed c
 )
-SELECT` + bookingColumns + `
+SELECT b.was, ` + bookingColumns + `
 FROM changed b`
 }
 
-func (t transition) do(ctx context.Context, run runner, id string, args ...any) (Booking, error) {
+// changedRow is the result of a transition.
+type changedRow struct {
+	// Was is the status before, or "" if the history does not record the change.
+	Was Status `db:"was"`
+	bookingRow
+}
+
+// tell returns the booking after a change of its status, and tells OnChange about it.
+// undo, if not nil, undoes on the booking before what the change did besides.
+func (row changedRow) tell(ctx context.Context, s *Store, q Querier, undo func(*Booking), actor,
+	reason string) (Booking, error) {
+	b, err := row.booking()
+	if err != nil || row.Was == "" || s.onChange == nil {
+		return b, err
+	}
+	c := changed(row.Was, b, actor, reason)
+	if undo != nil {
+		undo(&c.Before)
+	}
+	return b, s.tell(ctx, q, c)
+}
+
+// do runs the transition. args follow the id in sql; the first two are the actor and the
+// reason, if the history records it.
+func (t transition) do(ctx context.Context, s *Store, run runner, id string, args ...any) (Booking, error) {
 	var b Booking
 	err := run(ctx, func(q Querier) (err error) {
-		b, err = t.step(ctx, q, id, args)
+		b, err = t.step(ctx, s, q, id, args)
 		return err
 	})
 	return b, wrap(ctx, t.op, err)
 }
 
-func (t transition) step(ctx context.Context, q Querier, id string, args []any) (Booking, error) {
+func (t transition) step(ctx context.Context, s *Store, q Querier, id string, args []any) (Booking, error) {
 	if !isID(id) {
 		return Booking{}, ErrNotFound
 	}
 	// The status may change between the UPDATE and the SELECT, so retry a few times.
 	for range 3 {
-		row, changed, err := selectOne[bookingRow](ctx, q, t.sql, append([]any{strings.ToLower(id)}, args...)...)
+		done, changed, err := selectOne[changedRow](ctx, q, t.sql, append([]any{strings.ToLower(id)}, args...)...)
 		if err != nil {
 			return Booking{}, err
 		}
 		if changed {
-			return row.booking()
+			actor, reason := "", ""
+			if done.Was != "" {
+				actor, reason = args[0].(string), args[1].(string)
+			}
+			return done.tell(ctx, s, q, t.undo, actor, reason)
 		}
 		row, found, err := selectOne[bookingRow](ctx, q, bookingByIDSQL, strings.ToLower(id))
 		switch {
@@ -109,7 +140,7 @@ var confirm = transition{
 // clock; [ErrNotFound]; and a [*StatusError]. Safe on several replicas. One round trip
 // when it confirms; it changes no index.
 func (s *Store) Confirm(ctx context.Context, id string) (Booking, error) {
-	return confirm.do(ctx, s.run, id, Actor(ctx), "")
+	return confirm.do(ctx, s, s.change, id, Actor(ctx), "")
 }
 
 var confirmLate = transition{
@@ -130,7 +161,7 @@ var confirmLate = transition{
 // the error is [ErrHoldExpired]; once the slot has begun it is [ErrSlotGone], and the
 // payment has to be refunded.
 func (s *Store) ConfirmLate(ctx context.Context, id string) (Booking, error) {
-	return confirmLate.do(ctx, s.run, id, Actor(ctx), "")
+	return confirmLate.do(ctx, s, s.change, id, Actor(ctx), "")
 }
 
 var extend = transition{
@@ -156,16 +187,16 @@ const extendedSQL = `LEAST(lower(b.during), GREATEST(b.hold_expires_at,
 // not pending, and a [*ValidationError] for until. Safe on several replicas; one round
 // trip when it extends.
 func (s *Store) Extend(ctx context.Context, id string, until time.Time) (Booking, error) {
-	return extendTo(ctx, s.run, id, until)
+	return extendTo(ctx, s, s.run, id, until)
 }
 
-func extendTo(ctx context.Context, run runner, id string, until time.Time) (Booking, error) {
+func extendTo(ctx context.Context, s *Store, run runner, id string, until time.Time) (Booking, error) {
 	p := problems{}
 	p.add("until", instantProblem(until))
 	if err := p.err(); err != nil {
 		return Booking{}, wrap(ctx, extend.op, err)
 	}
-	return extend.do(ctx, run, id, until.UTC())
+	return extend.do(ctx, s, run, id, until.UTC())
 }
 
 // Confirmation names a booking to confirm, and the actor; see [WithActor].
@@ -174,8 +205,11 @@ type Confirmation struct {
 	Actor string `json:"actor"`
 }
 
+// confirmSeveralSQL returns returned of the changed bookings b.
+//
 // SKIP LOCKED: it never waits for a lock, and so is part of no deadlock.
-const confirmSeveralSQL = `
+func confirmSeveralSQL(stored, returned string) string {
+	return `
 WITH wanted AS MATERIALIZED (
     SELECT w.id, w.actor FROM jsonb_to_recordset($1::jsonb) AS w(id uuid, actor text)
 ), locked AS MATERIALIZED (
@@ -187,11 +221,17 @@ WITH wanted AS MATERIALIZED (
     UPDATE booking_platform.bookings b SET status = 'confirmed', updated_at = statement_timestamp()
     FROM locked l WHERE b.id = l.id AND b.status = 'pending'
       AND LEAST(b.hold_expires_at, lower(b.during)) > statement_timestamp()
-    RETURNING b.id
+    RETURNING ` + stored + `
 ), recorded AS (` + recordSQL + `
     SELECT c.id, 'pending', 'confirmed', NULL, NULL, w.actor, '' FROM changed c JOIN wanted w ON w.id = c.id
 )
-SELECT c.id::text AS id FROM changed c`
+SELECT ` + returned + ` FROM changed b`
+}
+
+var (
+	confirmSeveralIDsSQL  = confirmSeveralSQL(`b.id`, `b.id::text AS id`)
+	confirmSeveralRowsSQL = confirmSeveralSQL(storedColumns, bookingColumns)
+)
 
 // ConfirmSeveral confirms those bookings that are unexpired holds, and returns their ids.
 // It skips the others, including those locked by another transaction. The confirmed ones
@@ -217,16 +257,24 @@ func (t *Tx) ConfirmSeveral(ctx context.Context, wanted []Confirmation) ([]strin
 	}
 	// Strings cannot fail.
 	text, _ := json.Marshal(once)
-	type row struct {
-		ID string `db:"id"`
+	query := confirmSeveralIDsSQL
+	if t.store.onChange != nil {
+		query = confirmSeveralRowsSQL
 	}
-	rows, err := selectAll[row](ctx, t.q, confirmSeveralSQL, string(text))
+	rows, err := selectAll[bookingRow](ctx, t.q, query, string(text))
 	if err != nil {
 		return nil, wrap(ctx, "confirm several", err)
 	}
 	ids := make([]string, len(rows))
 	for n, row := range rows {
 		ids[n] = row.ID
+		if t.store.onChange == nil {
+			continue
+		}
+		actor := once[slices.IndexFunc(once, func(w Confirmation) bool { return w.ID == row.ID })].Actor
+		if _, err := (changedRow{StatusPending, row}).tell(ctx, t.store, t.q, nil, actor, ""); err != nil {
+			return nil, wrap(ctx, "confirm several", err)
+		}
 	}
 	return ids, nil
 }
@@ -243,7 +291,7 @@ var release = transition{
 // request can be made again. The errors are a [*StatusError] for a booking that is not
 // pending, and [ErrNotFound]. Safe on several replicas; one round trip when it releases.
 func (s *Store) Release(ctx context.Context, id string) (Booking, error) {
-	return release.do(ctx, s.run, id, Actor(ctx), "")
+	return release.do(ctx, s, s.change, id, Actor(ctx), "")
 }
 
 // Complete records that a confirmed booking took place, or corrects a no-show. It must
@@ -253,24 +301,24 @@ func (s *Store) Release(ctx context.Context, id string) (Booking, error) {
 // The errors are [ErrNotBegun], a [*StatusError], also for a block, and [ErrNotFound].
 // Safe on several replicas; one round trip when it completes.
 func (s *Store) Complete(ctx context.Context, id string) (Booking, error) {
-	return complete.do(ctx, s.run, id, Actor(ctx), "")
+	return complete.do(ctx, s, s.change, id, Actor(ctx), "")
 }
 
 // Complete is [Store.Complete] in the caller's transaction.
 func (t *Tx) Complete(ctx context.Context, id string) (Booking, error) {
-	return complete.do(ctx, t.run, id, Actor(ctx), "")
+	return complete.do(ctx, t.store, t.run, id, Actor(ctx), "")
 }
 
 // NoShow records that the customer of a confirmed booking did not come. It is
 // [Store.Complete] with another status, and refunds nothing; to refund a part, cancel the
 // booking instead.
 func (s *Store) NoShow(ctx context.Context, id string) (Booking, error) {
-	return noShow.do(ctx, s.run, id, Actor(ctx), "")
+	return noShow.do(ctx, s, s.change, id, Actor(ctx), "")
 }
 
 // NoShow is [Store.NoShow] in the caller's transaction.
 func (t *Tx) NoShow(ctx context.Context, id string) (Booking, error) {
-	return noShow.do(ctx, t.run, id, Actor(ctx), "")
+	return noShow.do(ctx, t.store, t.run, id, Actor(ctx), "")
 }
 
 var (
@@ -326,5 +374,5 @@ var expire = transition{
 // in use. An expired booking is returned unchanged. The errors are [ErrNotFound] and a
 // [*StatusError]. One round trip when it expires.
 func (t *Tx) Expire(ctx context.Context, id string) (Booking, error) {
-	return expire.do(ctx, t.run, id, Actor(ctx), "")
+	return expire.do(ctx, t.store, t.run, id, Actor(ctx), "")
 }

@@ -64,23 +64,23 @@ func (t *Tx) Hold(ctx context.Context, req HoldRequest) (Booking, error) {
 // Confirm is [Store.Confirm] in the caller's transaction. One round trip when it
 // confirms.
 func (t *Tx) Confirm(ctx context.Context, id string) (Booking, error) {
-	return confirm.do(ctx, t.run, id, Actor(ctx), "")
+	return confirm.do(ctx, t.store, t.run, id, Actor(ctx), "")
 }
 
 // ConfirmLate is [Store.ConfirmLate] in the caller's transaction. One round trip when it
 // confirms.
 func (t *Tx) ConfirmLate(ctx context.Context, id string) (Booking, error) {
-	return confirmLate.do(ctx, t.run, id, Actor(ctx), "")
+	return confirmLate.do(ctx, t.store, t.run, id, Actor(ctx), "")
 }
 
 // Release is [Store.Release] in the caller's transaction.
 func (t *Tx) Release(ctx context.Context, id string) (Booking, error) {
-	return release.do(ctx, t.run, id, Actor(ctx), "")
+	return release.do(ctx, t.store, t.run, id, Actor(ctx), "")
 }
 
 // Extend is [Store.Extend] in the caller's transaction.
 func (t *Tx) Extend(ctx context.Context, id string, until time.Time) (Booking, error) {
-	return extendTo(ctx, t.run, id, until)
+	return extendTo(ctx, t.store, t.run, id, until)
 }
 
 // Get is [Store.Get] in the caller's transaction.

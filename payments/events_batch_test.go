@@ -172,7 +172,9 @@ func TestEventsBatch_SameAsOneByOne(t *testing.T) {
 	for run := range 3 {
 		t.Run(fmt.Sprint(run), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, setup{capacity: 3})
+			s := setup{capacity: 3}
+			s.tellsBookings(t)
+			w := newWorld(t, s)
 			taken := w.handleBatch()
 			events := w.play(all)
 			rand.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })

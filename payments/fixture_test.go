@@ -51,6 +51,7 @@ type setup struct {
 	db       *sql.DB
 	stripe   stripetest.Options
 	opts     payments.Options
+	bookings booking.Options
 	wrap     func(http.Handler) http.Handler
 	price    int64
 	capacity int
@@ -64,7 +65,8 @@ func newWorld(t testing.TB, s setup) *world {
 		w.db = testdb.New(t)
 	}
 	var err error
-	w.bookings, err = booking.New(w.db, booking.Options{OwnerSecrets: s.secrets})
+	s.bookings.OwnerSecrets = s.secrets
+	w.bookings, err = booking.New(w.db, s.bookings)
 	require.NoError(t, err)
 	w.receiver, err = webhook.New(w.db, []string{webhookSecret}, webhook.Options{})
 	require.NoError(t, err)

@@ -44,9 +44,39 @@ func withOutbox(t *testing.T, s setup) *world {
 	if s.opts.OnTransition == nil {
 		s.opts.OnTransition = outbox
 	}
+	s.tellsBookings(t)
 	w := newWorld(t, s)
 	w.payments.RegisterBatch(w.receiver)
 	return w
+}
+
+const toldOtherwise = `
+WITH recorded AS (
+    SELECT h.booking_id, h.at, h.from_status, h.to_status, h.actor, h.reason FROM booking_platform.booking_history h
+)
+SELECT count(*) FROM (
+    (SELECT * FROM told EXCEPT ALL SELECT * FROM recorded) UNION ALL (SELECT * FROM recorded EXCEPT ALL SELECT * FROM told)
+) AS differ`
+
+// tellsBookings checks, at the end of the test, that booking.Options.OnChange was called
+// once for whatever was done to bookings.
+func (s *setup) tellsBookings(t *testing.T) {
+	t.Helper()
+	if s.db == nil {
+		s.db = testdb.New(t)
+	}
+	_, err := s.db.Exec(`CREATE TABLE told (id uuid, at timestamptz, was text, is_now text, actor text, reason text)`)
+	require.NoError(t, err)
+	s.bookings.OnChange = func(ctx context.Context, tx booking.HookTx, c booking.Changed) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO told VALUES ($1, $2, $3, $4, $5, $6)`, c.After.ID, c.At, string(c.From),
+			string(c.To), c.Actor, c.Reason)
+		return err
+	}
+	t.Cleanup(func() {
+		var otherwise int
+		require.NoError(t, s.db.QueryRow(toldOtherwise).Scan(&otherwise))
+		require.Zero(t, otherwise)
+	})
 }
 
 // requireTransitions compares the transitions since the last call, in order.
