@@ -210,7 +210,8 @@ UPDATE booking_platform.bookings b
 SET refund_minor = b.late_refund_minor, updated_at = statement_timestamp()
 WHERE b.id = $1::uuid AND b.status = 'cancelled' AND b.refund_minor IS NULL AND b.late_refund_minor < b.amount_minor
   AND ($2::timestamptz IS NULL OR $2::timestamptz <= (
-      SELECT max(h.at) FROM booking_platform.booking_history h WHERE h.booking_id = b.id AND h.to_status = 'cancelled'))
+      SELECT max(h.at) FROM booking_platform.booking_history h
+      WHERE h.booking_id = b.id AND h.from_status <> 'cancelled' AND h.to_status = 'cancelled'))
 RETURNING` + bookingColumns
 
 // ApplyLateRefund decides about a payment that arrived for a booking which was cancelled

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
 // Change is a change of a booking's status or time.
@@ -18,7 +20,8 @@ type Change struct {
 	// At is when the statement of the change began, in UTC. After waiting for a lock it
 	// may be earlier than that of the change before.
 	At time.Time
-	// From is "" for a new booking. From and To are equal if only the time changed.
+	// From is "" for a new booking. From and To are equal if only the time changed, or for
+	// a [Tx.Note].
 	From, To Status
 	// FromStart and ToStart are in UTC; zero if the time did not change.
 	FromStart, ToStart time.Time
@@ -96,6 +99,30 @@ const recordSQL = `
     INSERT INTO booking_platform.booking_history (
         booking_id, from_status, to_status, from_start, to_start, actor, reason
     )`
+
+const maxHistoryNote = 500
+
+const noteSQL = recordSQL + `
+SELECT b.id, b.status, b.status, NULL::timestamptz, NULL::timestamptz, $2::text, $3::text FROM booking_platform.bookings b WHERE b.id = $1::uuid`
+
+// Note adds an entry to the history that changes nothing, such as an operator's decision
+// about the payment. The booking must be locked ([Tx.Lock]). text has at most 500
+// characters, longer ones are cut. The error is [ErrNotFound]. One round trip.
+func (t *Tx) Note(ctx context.Context, id, text string) error {
+	if !isID(id) {
+		return wrap(ctx, "note", ErrNotFound)
+	}
+	kept := []rune(valid.WithoutHidden(text))
+	text = string(kept[:min(len(kept), maxHistoryNote)])
+	result, err := t.q.ExecContext(ctx, noteSQL, strings.ToLower(id), Actor(ctx), text)
+	if err == nil {
+		var n int64
+		if n, err = result.RowsAffected(); err == nil && n == 0 {
+			err = ErrNotFound
+		}
+	}
+	return wrap(ctx, "note", err)
+}
 
 // expiryActor is the actor of holds that expire.
 func expiryActor(ctx context.Context) string { return cmp.Or(Actor(ctx), "booking") }

@@ -86,8 +86,8 @@ func TestCheckout_RepeatSendsTheStoredBytes(t *testing.T) {
 	b := w.hold(0)
 	_, err := w.payments.Checkout(t.Context(), b.ID)
 	require.ErrorIs(t, err, payments.ErrUnavailable)
-	w.payments, err = payments.New(w.db, w.bookings, secretKey, "https://other.example", payments.Options{BaseURL: w.api,
-		SuccessPath: "/done", Texts: func(context.Context, booking.Booking, booking.Resource) payments.Texts {
+	w.payments, err = payments.New(w.db, w.bookings, secretKey, "https://other.example", payments.Options{
+		BaseURL: w.api, SuccessPath: "/done", Texts: func(context.Context, booking.Booking, booking.Resource) payments.Texts {
 			return payments.Texts{Name: "Other", Locale: "de"}
 		}})
 	require.NoError(t, err)

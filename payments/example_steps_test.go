@@ -168,6 +168,17 @@ func ExamplePayments_RetryRefund() {
 	}
 }
 
+// A refund that the bank returned was paid by transfer instead.
+func ExamplePayments_RecordRefund() {
+	const refundID = "0193b3a0-0000-7000-8000-000000000000"
+	r, err := pay.RecordRefund(context.Background(), refundID,
+		payments.Settlement{Cause: "bank transfer 42", Actor: "user:ada@example.com"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Print("returned: ", r.Amount)
+}
+
 // Alerts read counts and ages, of all replicas.
 func ExamplePayments_Backlog() {
 	b, err := pay.Backlog(context.Background())

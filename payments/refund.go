@@ -45,7 +45,7 @@ const (
 	OriginPayments RefundOrigin = "payments"
 	// OriginRequest: [Payments.Refund].
 	OriginRequest RefundOrigin = "request"
-	// OriginRetry: [Payments.RetryRefund].
+	// OriginRetry: [Payments.RetryRefund] or [Payments.RecordRefund].
 	OriginRetry RefundOrigin = "retry"
 	// OriginStripe: made at Stripe, as in the dashboard.
 	OriginStripe RefundOrigin = "stripe"
@@ -78,7 +78,8 @@ type Refund struct {
 	// Amount is in the currency that was paid.
 	Amount booking.Money
 	Status RefundStatus
-	// StripeID is Stripe's id (re_…), or empty while the refund is due.
+	// StripeID is Stripe's id (re_…), or empty while the refund is due and for one that
+	// was paid in another way ([Payments.RecordRefund]).
 	StripeID string
 	// Failure is Stripe's code if the refund failed, or else empty.
 	Failure string
@@ -88,7 +89,7 @@ type Refund struct {
 	Reason, Actor string
 	// ByHand: the money was paid at the desk, so staff pay it back and record that with
 	// [Payments.MarkRefundPaid]; Stripe is never called. Reference and SettledBy are those
-	// of the [PaidRefund].
+	// of the [PaidRefund]. Also of a refund that [Payments.RecordRefund] recorded.
 	ByHand               bool
 	Reference, SettledBy string
 	// Tries counts the calls to Stripe, LastError is the code of the last failure and

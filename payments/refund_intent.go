@@ -27,6 +27,8 @@ type RefundRequest struct {
 	Reason string
 	// Actor names the requester, at most 200 characters, such as "user:ada@example.com".
 	Actor string
+	// paid: the money was returned outside Stripe, which is not called.
+	paid bool
 }
 
 // Refund commits to refund money, which [Payments.SettleRefunds] does at Stripe. The
@@ -145,7 +147,7 @@ func createIntentOf(ctx context.Context, q booking.Querier, origin RefundOrigin,
 			Asked: booking.Money{Minor: amount, Currency: captured.Currency},
 			Left:  booking.Money{Minor: left, Currency: captured.Currency},
 		}
-	case amount < left && valid.StepProblem(amount, captured.Currency) != "":
+	case !req.paid && amount < left && valid.StepProblem(amount, captured.Currency) != "":
 		problem := valid.StepProblem(amount, captured.Currency)
 		return Refund{}, &booking.ValidationError{Fields: map[string]string{"amount": problem}}
 	}

@@ -45,7 +45,8 @@ A running host makes the refund at Stripe.`,
 			Args:    arguments(1, 1, "the id of a refund"),
 			RunE:    c.action(c.retryRefund),
 		}),
-		c.deskRefundedCommand())
+		c.deskRefundedCommand(),
+		c.paymentSettleCommand())
 }
 
 func (c *cli) deskRefundedCommand() *cobra.Command {
@@ -71,6 +72,50 @@ host payment list shows such a refund as due by hand until it is recorded here.`
 	cmd.Flags().StringVar(&paid.Reference, "reference", "",
 		"a `TEXT` that identifies it in your books, such as the number of a receipt")
 	return cmd
+}
+
+func (c *cli) paymentSettleCommand() *cobra.Command {
+	s := payments.Settlement{Actor: operator}
+	cmd := c.jsonFlag(&cobra.Command{
+		Use:   "settle --cause TEXT ID",
+		Short: "Record what Stripe does not know: a refund paid in another way, or a session that is gone",
+		Long: `Record what Stripe does not know.
+
+With the id of a failed refund: you have paid it to the customer in another way, such as by bank
+transfer. It counts as refunded, and is not made at Stripe any more.
+
+With the id of a payment, of its booking or of its Checkout Session (cs_...): Stripe does not know
+the session any more, because it was deleted there. The payment ends without money. Stripe is asked
+first; make sure that STRIPE_SECRET_KEY is the key of the payment's account.
+
+The booking's history records the cause.`,
+		Example: `  host payment settle --cause 'bank transfer 42' 0193b3a0-0000-7000-8000-000000000000
+  host payment settle --cause 'test data deleted' cs_test_a1b2c3`,
+		Args: arguments(1, 1, "the id of a failed refund, of a payment, of its booking or of its Checkout Session (cs_...)"),
+		RunE: c.action(func(ctx context.Context, args []string) error {
+			if s.Cause == "" {
+				return usagef("--cause is missing; it says why, such as --cause 'bank transfer 42'")
+			}
+			return c.withPayments(ctx, func(p *payments.Payments) error { return c.settle(ctx, p, args[0], s) })
+		}),
+	})
+	cmd.Flags().StringVar(&s.Cause, "cause", "", "a `TEXT` for the booking's history, at most 400 characters")
+	return cmd
+}
+
+func (c *cli) settle(ctx context.Context, p *payments.Payments, id string, s payments.Settlement) error {
+	r, err := p.RecordRefund(ctx, id, s)
+	if !errors.Is(err, payments.ErrNotFound) {
+		return c.reportRefund(r, err)
+	}
+	pay, err := findPayment(ctx, p, id)
+	if err != nil {
+		return err
+	}
+	if pay, err = p.EndMissingSession(ctx, pay.ID, s); err != nil {
+		return settlementError(err)
+	}
+	return c.printer().Payment(pay, nil, nil)
 }
 
 func (c *cli) paymentRefundCommand() *cobra.Command {
@@ -191,15 +236,20 @@ func (c *cli) retryRefund(ctx context.Context, args []string) error {
 	})
 }
 
-func (c *cli) reportRefund(r payments.Refund, err error) error {
+// settlementError names the field of an invalid settlement or refund.
+func settlementError(err error) error {
 	var invalid *booking.ValidationError
 	if errors.As(err, &invalid) {
 		for field, text := range invalid.Fields {
 			return fmt.Errorf("%s %s", field, text)
 		}
 	}
+	return err
+}
+
+func (c *cli) reportRefund(r payments.Refund, err error) error {
 	if err != nil {
-		return err
+		return settlementError(err)
 	}
 	return c.printer().Refunds([]payments.Refund{r})
 }

@@ -3,6 +3,7 @@ package main_test
 import (
 	"encoding/json"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -104,4 +105,52 @@ func TestPaymentRefund_CauseCancelled(t *testing.T) {
 	eventually(t, "all of it goes back", func() bool {
 		return h.StripeFake().Balance()["eur"].Refunded == 2500
 	})
+}
+
+// A refund that the bank returned was paid by transfer: the command records it, with its
+// cause in the booking's history. A session that is gone at Stripe is ended in the same
+// way; one that is there is not.
+func TestPaymentSettle_RefundAndSession(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir()}
+	h := startHost(t, env)
+	run := func(args ...string) (int, string, string) {
+		return command(t, env, append([]string{"payment"}, args...)...)
+	}
+	var b, open created
+	c := h.client()
+	c.post("/api/bookings", wish(c.slot(0), nil)).into(t, &b)
+	_, err := h.StripeFake().Pay(t.Context(), b.StripeSessionID)
+	require.NoError(t, err)
+	status, stdout, stderr := run("refund", "--cause", "case 7", "--amount", "10.00", b.ID)
+	require.Equal(t, 0, status, stderr)
+	eventually(t, "went back", func() bool { return h.StripeFake().Balance()["eur"].Refunded == 1000 })
+	_, err = h.StripeFake().FailRefund(h.StripeFake().Refunds()[0].ID, "lost_or_stolen_card")
+	require.NoError(t, err)
+	eventually(t, "failed", func() bool {
+		_, list, _ := run("list")
+		return strings.Contains(list, "failed")
+	})
+	id := refundIn(stdout)
+	status, _, stderr = run("settle", id)
+	require.Equal(t, 2, status)
+	require.Contains(t, stderr, "--cause is missing")
+	status, stdout, stderr = run("settle", "--cause", "bank transfer 42", id)
+	require.Equal(t, 0, status, stderr)
+	require.Contains(t, stdout, "10.00 EUR")
+	require.Contains(t, stdout, "succeeded")
+	_, stdout, _ = run("list")
+	require.Equal(t, "nothing needs attention\n", stdout)
+	history, err := h.Bookings().History(t.Context(), b.ID)
+	require.NoError(t, err)
+	require.Equal(t, "refund of 10.00 EUR paid in another way: bank transfer 42", history[len(history)-1].Reason)
+	require.Equal(t, "operator", history[len(history)-1].Actor)
+
+	c.post("/api/bookings", wish(c.slot(1), nil)).into(t, &open)
+	status, _, stderr = run("settle", "--cause", "deleted", open.StripeSessionID)
+	require.Equal(t, 1, status)
+	require.Regexp(t, "is not gone|unavailable", stderr)
+	status, _, stderr = run("settle", "--cause", "deleted", "nonsense")
+	require.Equal(t, 1, status)
+	require.Contains(t, stderr, `there is no payment of "nonsense"`)
 }
