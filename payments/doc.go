@@ -52,6 +52,10 @@
 //	p.DiscoverRefunds(ctx)            // find refunds without an event
 //	p.DiscoverDisputes(ctx)           // find disputes without an event
 //
+// With Options.PersonalDataFor, run this one every hour:
+//
+//	p.ErasePast(ctx) // erase the customers of payments whose booking ended long ago
+//
 // All steps are safe on every replica at once, and pause after an answer with
 // Retry-After.
 //
@@ -98,7 +102,8 @@
 // # What it leaves out
 //
 //   - Subscriptions, saved cards charged later, deposits, and authorizations that are
-//     captured by hand: a booking is paid in full, once, by one Checkout Session.
+//     captured by hand: a booking is paid in full, once, by a Checkout Session, by a
+//     PaymentIntent of yours ([Payments.Adopt]), or at the desk ([Payments.RecordDesk]).
 //   - Discounts, promotion codes, gift cards, tips and shipping: lower the booking's price
 //     before the Checkout. Carts of several bookings.
 //   - Tax rates and invoices. Stripe can compute the tax that is in the price and make

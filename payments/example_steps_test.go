@@ -227,6 +227,33 @@ func ExamplePayments_DiscoverDisputes() {
 	every(context.Background(), 15*time.Minute, pay.DiscoverDisputes)
 }
 
+// Every hour: with Options.PersonalDataFor, customers of bookings that ended long ago are
+// erased.
+func ExamplePayments_ErasePast() {
+	every(context.Background(), time.Hour, pay.ErasePast)
+}
+
+// A PaymentIntent that a page with the Payment Element made pays for a hold.
+func ExamplePayments_Adopt() {
+	p, err := pay.Adopt(context.Background(), "0193b3a0-0000-7000-8000-000000000000", "pi_3PAYMENTelement")
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Print(p.Status())
+}
+
+// A customer pays a held booking in cash.
+func ExamplePayments_RecordDesk() {
+	p, err := pay.RecordDesk(context.Background(), payments.DeskPayment{
+		BookingID: "0193b3a0-0000-7000-8000-000000000000", Amount: booking.Money{Minor: 2500, Currency: "eur"},
+		Method: "cash", Reference: "receipt 18", Actor: "user:ada@example.com",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Print(p.Captured)
+}
+
 // After a restore from a backup: events that were answered since it was made.
 func ExamplePayments_FetchSince() {
 	backup := time.Date(2026, 11, 30, 3, 0, 0, 0, time.UTC)
