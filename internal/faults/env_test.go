@@ -143,14 +143,17 @@ func (w *testEnv) newResource(slug string, capacity int) booking.Resource {
 func (w *testEnv) keepEvent(e stripetest.Event) []time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.made[e.SessionID] = append(w.made[e.SessionID], e)
+	if id := cmp.Or(e.SessionID, e.IntentID); e.Type != "payment_intent.created" {
+		w.made[id] = append(w.made[id], e)
+	}
 	return nil
 }
 
-func (w *testEnv) eventsOf(c payments.Checkout) []stripetest.Event {
+// eventsOf returns the events of a Checkout Session or adopted PaymentIntent.
+func (w *testEnv) eventsOf(id string) []stripetest.Event {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return append([]stripetest.Event(nil), w.made[c.SessionID]...)
+	return append([]stripetest.Event(nil), w.made[id]...)
 }
 
 // count is Stripe's API, counting calls and answers.

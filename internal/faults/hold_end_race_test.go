@@ -55,7 +55,7 @@ func TestRace_PaymentAtTheHoldsLastMoment(t *testing.T) {
 func (w *testEnv) race(n int) bool {
 	b, c := w.checkedOut(n)
 	w.pay(c)
-	payload := w.eventsOf(c)[0].Payload
+	payload := w.eventsOf(c.SessionID)[0].Payload
 	w.endHold(b)
 	var all sync.WaitGroup
 	all.Go(func() {

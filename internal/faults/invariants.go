@@ -47,7 +47,11 @@ balance AS (SELECT b.key AS currency, (b.value->>'captured')::bigint AS captured
     (b.value->>'refunded')::bigint AS refunded,
 	(b.value->>'pending')::bigint AS pending, (b.value->>'disputed')::bigint AS disputed
 		FROM truth, jsonb_each(t->'balance') AS b),
-money AS (SELECT p.id, p.booking_id, p.stripe_session_id, p.stripe_payment_intent_id, p.completed, p.failed,
+desk AS (SELECT p.id, p.booking_id, p.captured_minor, p.refunded_minor, p.currency, p.parked, p.unapplied
+    FROM booking_platform.payments p WHERE p.kind = 'desk'),
+money AS (SELECT p.id, p.booking_id, p.kind, coalesce(p.stripe_session_id,
+    CASE WHEN p.kind = 'intent' THEN p.stripe_payment_intent_id END) AS stripe_session_id, p.stripe_payment_intent_id,
+    p.completed, p.failed,
     p.expired, p.parked,
 	p.disputes_open, p.dispute_lost_minor AS lost,
 	p.unapplied, p.asked_at, p.captured_minor, p.refunded_minor, p.refund_committed, p.captured_minor > 0

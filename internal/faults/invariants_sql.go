@@ -50,8 +50,10 @@ SELECT format('charge %s, payment %s, booking %s: booked %s, refunded %s, parked
 FROM decided d WHERE coalesce(d.booked, false)::int + coalesce(d.refunded, false)::int + coalesce(d.parked,
     false)::int <> 1
 UNION ALL
-SELECT format('booking %s was paid by %s payments', d.booking, count(*)) FROM decided d
-    WHERE d.applied GROUP BY d.booking HAVING count(*) > 1`
+SELECT format('booking %s was paid by %s payments', p.booking_id, count(*)) FROM money p
+    WHERE p.applied GROUP BY p.booking_id HAVING count(*) > 1
+UNION ALL
+SELECT format('payment %s at the desk is parked or unapplied', d.id) FROM desk d WHERE d.parked OR d.unapplied <> ''`
 
 const paidForSQL = `
 SELECT format('booking %s, %s %s', b.id, b.amount_minor, b.currency) FROM booking_platform.bookings b
@@ -63,9 +65,12 @@ AND NOT EXISTS (SELECT FROM money p WHERE p.booking_id = b.id AND p.applied AND 
 // recorded with the payment. For a delayed method, checkout.session.completed only sets
 // completed.
 const effectSQL = `,
-told AS (SELECT e.stripe_event_id AS id, e.stripe_session_id AS session FROM booking_platform.payment_events e
+told AS (SELECT e.stripe_event_id AS id,
+	coalesce(nullif(e.stripe_session_id, ''), e.stripe_payment_intent_id) AS session
+	FROM booking_platform.payment_events e
 	WHERE e.receiver IN (` + hostsSQL + `) AND e.outcome IN ('processed', 'parked')
-	AND e.type IN ('checkout.session.completed', 'checkout.session.async_payment_succeeded')),
+	AND e.type IN ('checkout.session.completed', 'checkout.session.async_payment_succeeded',
+		'payment_intent.succeeded')),
 processed AS (SELECT e.stripe_event_id, e.type, e.object_id, e.stripe_session_id, e.stripe_payment_intent_id
 	FROM booking_platform.payment_events e WHERE e.receiver IN (` + hostsSQL + `) AND e.outcome = 'processed')
 SELECT format('booking %s became %s by %s, which the ledger does not know', h.booking_id, h.to_status, h.actor)
@@ -75,24 +80,31 @@ UNION ALL
 SELECT format('booking %s was confirmed by %L', h.booking_id, h.actor)
 FROM booking_platform.booking_history h JOIN booking_platform.bookings b ON b.id = h.booking_id
 WHERE h.to_status = 'confirmed' AND b.amount_minor > 0 AND h.actor NOT LIKE 'stripe:%' AND h.actor <> 'payments'
+AND NOT EXISTS (SELECT FROM desk d WHERE d.booking_id = b.id)
+AND NOT EXISTS (SELECT FROM money p WHERE p.booking_id = b.id AND p.applied AND p.asked_at IS NOT NULL)
 UNION ALL
 SELECT format('refund %s by %s, which the ledger does not know', r.id, r.actor) FROM booking_platform.refunds r
 WHERE r.actor LIKE 'stripe:%' AND r.actor <> 'stripe:asked'
 AND NOT EXISTS (SELECT FROM processed e WHERE 'stripe:' || e.stripe_event_id = r.actor)
 UNION ALL
 SELECT format('payment %s has money, and neither event nor record', p.id) FROM money p
-WHERE p.captured_minor > 0 AND NOT EXISTS (SELECT FROM told e WHERE e.session = p.stripe_session_id)
+WHERE p.captured_minor > 0 AND p.kind <> 'desk'
+AND NOT EXISTS (SELECT FROM told e WHERE e.session = p.stripe_session_id)
 AND p.asked_at IS NULL
 UNION ALL
 SELECT format('event %s (%s) is processed without effect', e.stripe_event_id, e.type) FROM processed e
 LEFT JOIN money p ON (e.stripe_session_id <> '' AND p.stripe_session_id = e.stripe_session_id)
 	OR (e.stripe_session_id = '' AND p.stripe_payment_intent_id = e.stripe_payment_intent_id)
-LEFT JOIN charges c ON c.session = p.stripe_session_id
+LEFT JOIN charges c ON c.session = p.stripe_session_id AND p.kind <> 'intent'
 WHERE NOT coalesce(CASE
 	WHEN e.type = 'checkout.session.completed' AND (c.succeeded IS NOT TRUE OR EXISTS (
 		SELECT FROM events a WHERE a.session = c.session
 			AND a.type = 'checkout.session.async_payment_succeeded')) THEN p.completed
 	WHEN e.type IN ('checkout.session.completed', 'checkout.session.async_payment_succeeded') THEN p.captured_minor > 0
+	WHEN e.type LIKE 'payment_intent.%' AND p.kind <> 'intent' THEN false
+	WHEN e.type = 'payment_intent.succeeded' THEN p.captured_minor > 0
+	WHEN e.type = 'payment_intent.processing' THEN p.completed
+	WHEN e.type = 'payment_intent.canceled' THEN p.expired
 	WHEN e.type = 'checkout.session.async_payment_failed' THEN p.failed
 	WHEN e.type = 'checkout.session.expired' THEN p.expired
 	WHEN e.type LIKE 'charge.dispute.%' THEN EXISTS (SELECT FROM held d WHERE d.payment_id = p.id AND d.id = e.object_id
@@ -113,10 +125,10 @@ ours AS (SELECT p.came_in AS currency, sum(p.captured_minor) AS captured,
 	coalesce(sum(p.captured_minor - p.refunded_minor - coalesce(t.amount, 0)) FILTER (WHERE p.parked), 0) AS parked,
 	coalesce(sum(t.amount), 0) AS disputed,
 	sum(p.refunded_minor) AS gone FROM money p LEFT JOIN taken t ON t.payment_id = p.id
-		WHERE p.captured_minor > 0 GROUP BY p.came_in),
+		WHERE p.captured_minor > 0 AND p.kind <> 'desk' GROUP BY p.came_in),
 back AS (SELECT r.currency, coalesce(sum(r.amount_minor) FILTER (WHERE r.status = 'succeeded'), 0) AS succeeded,
 	coalesce(sum(r.amount_minor) FILTER (WHERE r.status = 'pending'), 0) AS pending
-		FROM booking_platform.refunds r GROUP BY r.currency),
+		FROM booking_platform.refunds r WHERE NOT r.by_hand GROUP BY r.currency),
 books AS (SELECT coalesce(b.currency, o.currency, r.currency) AS currency, coalesce(b.captured, 0) AS captured,
     coalesce(b.refunded, 0) AS refunded,
 	coalesce(b.pending, 0) AS pending, coalesce(b.disputed, 0) AS disputed, coalesce(o.kept, 0) AS kept,
@@ -164,6 +176,10 @@ FROM (SELECT stripe_refund_id, payment_id, amount_minor, currency, status FROM b
 LEFT JOIN money p ON p.id = r.payment_id
 WHERE (r.amount_minor, r.currency, r.status, p.stripe_session_id) IS DISTINCT
     FROM (t.amount, t.currency, t.status, t.session)
+UNION ALL
+SELECT format('refund %s of payment %s is not by hand where it should be, or at Stripe', r.id, r.payment_id)
+FROM booking_platform.refunds r WHERE r.by_hand <> EXISTS (SELECT FROM desk d WHERE d.id = r.payment_id)
+	OR r.by_hand AND r.stripe_refund_id IS NOT NULL
 UNION ALL
 SELECT format('charge %s: refunded %s of %s', c.id, sum(t.amount), c.amount) FROM charges c
     JOIN theirs t ON t.session = c.session

@@ -54,6 +54,29 @@ func TestInvariants_PlantedMistakes(t *testing.T) {
 			`UPDATE booking_platform.bookings b SET status = 'expired' FROM booking_platform.payments p
 				WHERE p.booking_id = b.id AND p.disputes_open > 0`,
 		}},
+		"the booking of an adopted payment is released": {3, []string{
+			`UPDATE booking_platform.bookings b SET status = 'expired' FROM booking_platform.payments p
+				WHERE p.booking_id = b.id AND p.kind = 'intent'`,
+		}},
+		"a booking is paid at Stripe and at the desk": {3, []string{
+			`INSERT INTO booking_platform.payments (id, booking_id, kind, amount_minor, currency, captured_minor,
+				completed, parameters, session_expires_at)
+				SELECT gen_random_uuid(), b.id, 'desk', b.amount_minor, b.currency, b.amount_minor, true, '{}', now()
+				FROM booking_platform.bookings b WHERE b.id = $1`,
+		}},
+		"the event of an adopted payment has no ledger row": {5, []string{
+			`DELETE FROM booking_platform.payment_events WHERE type = 'payment_intent.succeeded'`,
+			`UPDATE booking_platform.payments SET asked_at = NULL WHERE kind = 'intent'`,
+		}},
+		"an event of a Checkout Session's PaymentIntent is processed": {5, []string{
+			`INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, object_id,
+				stripe_payment_intent_id)
+				SELECT 'default', 'evt_planted', 'payment_intent.succeeded', 'processed', p.stripe_payment_intent_id,
+					p.stripe_payment_intent_id
+				FROM booking_platform.payments p WHERE p.booking_id = $1`,
+		}},
+		"a refund by hand is to be made at Stripe": {7,
+			[]string{`UPDATE booking_platform.refunds SET by_hand = false WHERE by_hand`}},
 		"the amount differs": {4,
 			[]string{`UPDATE booking_platform.bookings SET amount_minor = amount_minor + 1 WHERE id = $1`}},
 		"the currency differs": {4, []string{`UPDATE booking_platform.bookings SET currency = 'usd' WHERE id = $1`}},
@@ -118,7 +141,8 @@ func TestInvariants_PlantedMistakes(t *testing.T) {
 }
 
 // everyKindOfPayment makes payments that are partly refunded, too late and refunded,
-// parked, disputed, and cancelled after a partial dispute.
+// parked, disputed, and cancelled after a partial dispute; an adopted PaymentIntent that is
+// partly refunded, and money at the desk that is partly to be paid back.
 func everyKindOfPayment(t *testing.T) (w *testEnv, paid, late booking.Booking) {
 	t.Helper()
 	w = newEnv(t, setup{})
@@ -142,6 +166,19 @@ func everyKindOfPayment(t *testing.T) (w *testEnv, paid, late booking.Booking) {
 	require.NoError(t, err)
 	require.NoError(t, endDispute(w.stripe, lost.SessionID, stripetest.DisputeLost)())
 	require.NoError(t, w.stripe.WaitDelivered(t.Context()))
+	adopted := w.hold(5)
+	one := storyRun{booking: adopted, intent: w.newIntent(adopted.ID)}
+	w.adopt(one)
+	require.NoError(t, payIntent(w.stripe, one.intent)())
+	desk := w.hold(6)
+	pay, err := w.hosts[0].payments.RecordDesk(t.Context(), payments.DeskPayment{BookingID: desk.ID,
+		Amount: desk.Amount, Method: "cash", Actor: "operator"})
+	require.NoError(t, err)
+	for _, id := range []string{w.payment(adopted).ID, pay.ID} {
+		_, err = w.hosts[0].payments.Refund(t.Context(),
+			payments.RefundRequest{PaymentID: id, Amount: 500, Cause: "rain"})
+		require.NoError(t, err)
+	}
 	w.settle()
 	return w, paid, late
 }

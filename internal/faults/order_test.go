@@ -9,9 +9,10 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/paymentintent"
 
 	"github.com/booking-platform/booking-platform/booking"
-	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 	"github.com/booking-platform/booking-platform/webhook"
 )
@@ -21,6 +22,7 @@ import (
 type story struct {
 	name string
 	// sessions is the number of Checkout Sessions; all but the last were abandoned by us.
+	// 0 stands for an adopted PaymentIntent.
 	sessions int
 	tell     func(s *stripetest.Server, ids []string) error
 	// events is the number of events, except those of one redundant type, which would
@@ -81,6 +83,23 @@ var stories = []story{
 		return chain(pay(s, ids[0]), payDelayed(s, ids[1]),
 			func() error { _, err := s.SettlePayment(ids[1]); return err })
 	}, 3, "", "confirmed; paid; refunded: succeeded 2500"},
+	{"an adopted PaymentIntent, refunded in part", 0, func(s *stripetest.Server, ids []string) error {
+		return chain(payIntent(s, ids[0]), refund(s, ids[0], 1000, ""))
+	}, 3, "", "confirmed; partially_refunded: succeeded 1000"},
+	{"an adopted PaymentIntent, refunded in full", 0, func(s *stripetest.Server, ids []string) error {
+		return chain(payIntent(s, ids[0]), refund(s, ids[0], price, ""))
+	}, 3, "", "cancelled; refunded: succeeded 2500"},
+	{"an adopted PaymentIntent, declined, then paid by a debit and disputed", 0,
+		func(s *stripetest.Server, ids []string) error {
+			return chain(func() error { return s.DeclineIntent(ids[0]) }, debitIntent(s, ids[0], s.SettleIntent),
+				dispute(s, ids[0]))
+		}, 4, "funds_", "confirmed; disputed"},
+	{"an adopted PaymentIntent, declined, then a debit refused", 0, func(s *stripetest.Server, ids []string) error {
+		return chain(func() error { return s.DeclineIntent(ids[0]) }, debitIntent(s, ids[0], s.FailIntent))
+	}, 3, "", "expired; failed"},
+	{"an adopted PaymentIntent, a debit refused, then paid by card", 0, func(s *stripetest.Server, ids []string) error {
+		return chain(debitIntent(s, ids[0], s.FailIntent), payIntent(s, ids[0]))
+	}, 3, "", "confirmed; paid"},
 }
 
 func chain(steps ...func() error) error {
@@ -98,6 +117,9 @@ type storyRun struct {
 	booking booking.Booking
 	events  []stripetest.Event
 	order   []int
+	// intent is adopted before it is paid, or with late between the deliveries.
+	intent string
+	late   bool
 }
 
 // Every permutation leads to the same final state. Each event is delivered twice: at
@@ -112,7 +134,7 @@ func TestDelivery_AnyOrder(t *testing.T) {
 			b, err := w.hosts[0].bookings.Hold(t.Context(),
 				booking.HoldRequest{Resource: resource.ID, Start: slot(len(all)), Customer: ada})
 			require.NoError(t, err)
-			all = append(all, storyRun{story: s, booking: b, order: order})
+			all = append(all, storyRun{story: s, booking: b, order: order, late: len(all)%3 == 0})
 		}
 	}
 	inParallel(len(all), func(i int) { w.play(&all[i]) })
@@ -160,8 +182,14 @@ func inParallel(n int, do func(i int)) {
 
 // play opens the sessions of a booking and runs its story at Stripe.
 func (w *testEnv) play(one *storyRun) {
-	var sessions []payments.Checkout
 	var ids []string
+	if one.story.sessions == 0 {
+		one.intent = w.newIntent(one.booking.ID)
+		ids = append(ids, one.intent)
+		if !one.late {
+			w.adopt(*one)
+		}
+	}
 	for n := range one.story.sessions {
 		c, err := w.hosts[n].payments.Checkout(w.t.Context(), one.booking.ID)
 		if err != nil {
@@ -174,15 +202,15 @@ func (w *testEnv) play(one *storyRun) {
 				w.t.Error(err)
 			}
 		}
-		sessions, ids = append(sessions, c), append(ids, c.SessionID)
+		ids = append(ids, c.SessionID)
 	}
 	w.telling.Lock()
 	defer w.telling.Unlock()
 	if err := one.story.tell(w.stripe, ids); err != nil {
 		w.t.Error(one.story.name, err)
 	}
-	for _, c := range sessions {
-		for _, e := range w.eventsOf(c) {
+	for _, id := range ids {
+		for _, e := range w.eventsOf(id) {
 			if one.story.without == "" || !strings.Contains(e.Type, one.story.without) {
 				one.events = append(one.events, e)
 			}
@@ -191,6 +219,33 @@ func (w *testEnv) play(one *storyRun) {
 	if len(one.events) != len(one.order) {
 		w.t.Errorf("%s makes %d events", one.story.name, len(one.events))
 	}
+}
+
+// newIntent makes a PaymentIntent at Stripe as an embedder does.
+func (w *testEnv) newIntent(bookingID string) string {
+	intents := paymentintent.Client{Key: secretKey, B: stripe.GetBackendWithConfig(stripe.APIBackend,
+		&stripe.BackendConfig{URL: stripe.String(w.setup.opts.BaseURL)})}
+	params := &stripe.PaymentIntentParams{Amount: stripe.Int64(price), Currency: stripe.String("eur")}
+	params.AddMetadata("booking_id", bookingID)
+	made, err := intents.New(params)
+	if err != nil {
+		w.t.Error(err)
+		return ""
+	}
+	return made.ID
+}
+
+// adopt adopts a PaymentIntent on two hosts at once.
+func (w *testEnv) adopt(one storyRun) {
+	var both sync.WaitGroup
+	for n := range 2 {
+		both.Go(func() {
+			if _, err := w.hosts[n].payments.Adopt(w.t.Context(), one.booking.ID, one.intent); err != nil {
+				w.t.Error(one.story.name, err)
+			}
+		})
+	}
+	both.Wait()
 }
 
 func (w *testEnv) deliverInOrder(one storyRun, atOnce bool) {
@@ -203,6 +258,9 @@ func (w *testEnv) deliverInOrder(one storyRun, atOnce bool) {
 		order = append(order, one.order...)
 	}
 	for n, i := range order {
+		if one.late && one.intent != "" && n == len(order)/2 {
+			w.adopt(one)
+		}
 		if a := w.deliver(n, one.events[i].Payload); a.Status != http.StatusOK {
 			w.t.Errorf("%s, order %v: %+v", one.story.name, one.order, a)
 		}
@@ -223,16 +281,16 @@ func (w *testEnv) finalStates() map[string]string {
 		out[id] = status
 	}
 	require.NoError(w.t, rows.Err())
-	payments, err := w.db.QueryContext(w.t.Context(), `SELECT p.booking_id::text, p.stripe_session_id,
+	payments, err := w.db.QueryContext(w.t.Context(), `SELECT p.booking_id::text, p.id::text,
 		coalesce((SELECT ': ' || string_agg(r.status || ' ' || r.amount_minor, ', ' ORDER BY r.amount_minor DESC)
 			FROM booking_platform.refunds r WHERE r.payment_id = p.id), '')
 		FROM booking_platform.payments p ORDER BY p.captured_minor > 0 AND p.unapplied = '' DESC, p.id`)
 	require.NoError(w.t, err)
 	defer payments.Close()
 	for payments.Next() {
-		var booking, session, refunds string
-		require.NoError(w.t, payments.Scan(&booking, &session, &refunds))
-		p, err := w.hosts[0].payments.BySession(w.t.Context(), session)
+		var booking, id, refunds string
+		require.NoError(w.t, payments.Scan(&booking, &id, &refunds))
+		p, err := w.hosts[0].payments.Get(w.t.Context(), id)
 		require.NoError(w.t, err)
 		out[booking] += "; " + string(p.Status()) + refunds
 	}

@@ -16,6 +16,20 @@ func payDelayed(s *stripetest.Server, id string) func() error {
 	return func() error { _, err := s.PayDelayed(context.Background(), id); return err }
 }
 
+func payIntent(s *stripetest.Server, id string) func() error {
+	return func() error { _, err := s.PayIntent(context.Background(), id); return err }
+}
+
+func debitIntent(s *stripetest.Server, id string, end func(string) (stripetest.PaymentIntent, error)) func() error {
+	return func() error {
+		_, err := s.PayIntentDelayed(context.Background(), id)
+		if err == nil {
+			_, err = end(id)
+		}
+		return err
+	}
+}
+
 // refund refunds in Stripe's dashboard, at once or pending until it ends as given.
 func refund(s *stripetest.Server, id string, amount int64, end stripetest.RefundStatus) func() error {
 	return func() error {

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 
@@ -37,7 +38,8 @@ type Receiver struct {
 	Effects []string `json:"effects"`
 }
 
-// Charge is a payment at Stripe.
+// Charge is a payment at Stripe. Session is its Checkout Session, or else its
+// PaymentIntent; so it is for the other objects.
 type Charge struct {
 	ID       string `json:"id"`
 	Session  string `json:"session"`
@@ -100,17 +102,19 @@ func TruthOf(s *stripetest.Server) Truth {
 		Receivers: []Receiver{{Name: HostReceiver, Types: payments.EventTypes()}},
 	}
 	for _, c := range s.Charges() {
-		t.Charges = append(t.Charges, Charge{c.ID, c.SessionID, c.Amount, c.Currency,
+		t.Charges = append(t.Charges, Charge{c.ID, cmp.Or(c.SessionID, c.PaymentIntentID), c.Amount, c.Currency,
 			c.Status == stripetest.ChargeSucceeded})
 	}
 	for _, r := range s.Refunds() {
-		t.Refunds = append(t.Refunds, Refund{r.ID, r.SessionID, r.Amount, r.Currency, string(r.Status)})
+		t.Refunds = append(t.Refunds, Refund{r.ID, cmp.Or(r.SessionID, r.PaymentIntentID), r.Amount, r.Currency,
+			string(r.Status)})
 	}
 	for _, d := range s.Disputes() {
-		t.Disputes = append(t.Disputes, Dispute{d.ID, d.SessionID, d.Amount, d.Currency, d.Closed, string(d.Status)})
+		t.Disputes = append(t.Disputes, Dispute{d.ID, cmp.Or(d.SessionID, d.PaymentIntentID), d.Amount, d.Currency,
+			d.Closed, string(d.Status)})
 	}
 	for _, e := range s.Events() {
-		t.Events = append(t.Events, Event{e.ID, e.Type, e.SessionID})
+		t.Events = append(t.Events, Event{e.ID, e.Type, cmp.Or(e.SessionID, e.IntentID)})
 		if e.Delivered {
 			t.Answered = append(t.Answered, e.ID)
 		}
