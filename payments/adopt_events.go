@@ -30,13 +30,12 @@ func (p *Payments) intentSteps() map[string]func(context.Context, lockedEvent) (
 // intentObject has the fields used of
 // https://docs.stripe.com/api/payment_intents/object.
 type intentObject struct {
-	ID             string          `json:"id"`
-	Status         string          `json:"status"`
-	Amount         *int64          `json:"amount"`
-	AmountReceived int64           `json:"amount_received"`
-	Currency       string          `json:"currency"`
-	LatestCharge   chargeID        `json:"latest_charge"`
-	LastError      json.RawMessage `json:"last_payment_error"`
+	ID             string   `json:"id"`
+	Status         string   `json:"status"`
+	Amount         *int64   `json:"amount"`
+	AmountReceived int64    `json:"amount_received"`
+	Currency       string   `json:"currency"`
+	LatestCharge   chargeID `json:"latest_charge"`
 	Metadata       struct {
 		BookingID string `json:"booking_id"`
 		PaymentID string `json:"payment_id"`

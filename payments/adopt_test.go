@@ -271,9 +271,17 @@ func TestAdopt_MoneyThatDoesNotFit(t *testing.T) {
 // Two replicas adopt at once: one booking gets the PaymentIntent, once.
 func TestAdopt_Concurrently(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{capacity: 4})
+	w := newWorld(t, setup{})
+	// On resources of their own, so that no lock keeps the adoptions apart.
+	resources := []booking.Resource{w.resource, w.newResource("second", price, 1), w.newResource("third", price, 1)}
 	for round := range 5 {
-		bookings := []booking.Booking{w.hold(round), w.hold(round), w.hold(round)}
+		var bookings []booking.Booking
+		for _, r := range resources {
+			b, err := w.bookings.Hold(t.Context(),
+				booking.HoldRequest{Resource: r.ID, Start: slot(round), Customer: ada})
+			require.NoError(t, err)
+			bookings = append(bookings, b)
+		}
 		id := w.intent(price, "eur", bookings[0].ID)
 		paid := round%2 == 0
 		if paid {

@@ -62,6 +62,18 @@
 // Locks are taken in the order resource, booking, payment, refund. The tables are those
 // of migrations.Payments; other tables may refer to booking_platform.payments (id).
 //
+// # Money that comes another way
+//
+// [Payments.Adopt] binds a PaymentIntent of your own, for a Payment Element, to a held
+// booking: hold, make the PaymentIntent with the booking's id as metadata booking_id,
+// adopt it, and give its client secret to the browser. [Payments.RefreshIntent] is for the
+// page to which the customer returns. All that is said of a Checkout holds for it.
+//
+// [Payments.RecordDesk] confirms a booking that was paid at the desk, in cash or by a
+// terminal. Stripe is never called; [Payments.MarkRefundPaid] records that staff have paid
+// a refund. [Payments.BookPaid] holds and confirms at once, for staff who enter a booking
+// that was paid at the desk, or whose row was lost while its payment exists at Stripe.
+//
 // # Other products on the same Stripe account
 //
 // What you sell besides bookings, such as subscriptions, needs no second endpoint: add

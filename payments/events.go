@@ -27,8 +27,8 @@ import (
 // Handlers of your own for the same types get what this package does not know, whether
 // they are registered before or after: a Checkout Session that Checkout did not create,
 // a PaymentIntent that was not adopted, and a refund or dispute of another PaymentIntent.
-// They return webhook.Unmatched or
-// webhook.Ignored for what is not theirs, and so does this package.
+// They return webhook.Unmatched or webhook.Ignored for what is not theirs, and so does
+// this package.
 //
 // Subscribe the endpoint at Stripe to these types: checkout.session.completed,
 // checkout.session.expired, checkout.session.async_payment_succeeded,

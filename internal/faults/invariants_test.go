@@ -65,7 +65,8 @@ func TestInvariants_PlantedMistakes(t *testing.T) {
 				FROM booking_platform.bookings b WHERE b.id = $1`,
 		}},
 		"the event of an adopted payment has no ledger row": {5, []string{
-			`DELETE FROM booking_platform.payment_events WHERE type = 'payment_intent.succeeded'`,
+			`UPDATE booking_platform.payment_events SET outcome = 'ignored', reason = 'not_ours'
+				WHERE type = 'payment_intent.succeeded'`,
 			`UPDATE booking_platform.payments SET asked_at = NULL WHERE kind = 'intent'`,
 		}},
 		"an event of a Checkout Session's PaymentIntent is processed": {5, []string{
