@@ -57,7 +57,7 @@ func (a *API) events(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	entries, err := a.deps.Receiver.Ledger().List(r.Context(), webhook.ListOptions{
+	found, err := a.deps.Receiver.Ledger().Page(r.Context(), webhook.ListOptions{
 		Limit: limit, Before: query.Get("before"), Type: query.Get("type"),
 		Outcome: webhook.Outcome(query.Get("outcome")),
 		Reason:  webhook.Reason(query.Get("reason")),
@@ -66,7 +66,9 @@ func (a *API) events(w http.ResponseWriter, r *http.Request) {
 		a.writeError(w, r, err)
 		return
 	}
-	answer := page[Entry]{Items: make([]Entry, 0, len(entries)), Meta: &pageMeta{Count: len(entries)}}
+	entries := found.Entries
+	answer := page[Entry]{Items: make([]Entry, 0, len(entries)),
+		Meta: &pageMeta{Count: len(entries), Next: found.Next}}
 	maySee := a.maySeeSessions(r.Context())
 	for _, e := range entries {
 		if !maySee && e.SessionID != "" {
@@ -76,9 +78,6 @@ func (a *API) events(w http.ResponseWriter, r *http.Request) {
 			e.SessionID = ""
 		}
 		answer.Items = append(answer.Items, EntryOf(e))
-	}
-	if len(entries) == limit {
-		answer.Meta.Next = entries[limit-1].ID
 	}
 	writeJSON(w, http.StatusOK, answer)
 }

@@ -9,12 +9,14 @@ import (
 
 // For tests of query plans.
 const (
-	ListSQL         = listSQL
 	BacklogSQL      = backlogSQL
 	DropPayloadsSQL = dropPayloadsSQL
 	DeleteRowsSQL   = deleteRowsSQL
 	LeaseSQL        = leaseSQL
 )
+
+// PageQuery returns the statement of a page and its parameters.
+func PageQuery(opts ListOptions) (string, []any) { return opts.query(DefaultName) }
 
 // QueuedForBatch is how many events of a type wait for a batch.
 func (r *Receiver) QueuedForBatch(eventType string) int {

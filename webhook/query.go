@@ -36,36 +36,105 @@ type Entry struct {
 	ProcessedAt time.Time
 }
 
-// ListOptions narrows [Ledger.List]. The zero value is the newest 50 events.
+// ListOptions narrows [Ledger.Page] and [Ledger.List]. The zero value is the newest 50
+// events.
 type ListOptions struct {
 	Outcome Outcome
 	Reason  Reason
 	Type    string
+	// Reference selects the events with this Event.Reference, and those of the same
+	// PaymentIntents: a refund or dispute has only that.
+	Reference string
+	// SessionID and PaymentIntentID select the events about one Checkout Session (cs_…),
+	// and those that name one PaymentIntent (pi_…).
+	SessionID, PaymentIntentID string
 	// Since (inclusive) and Until (exclusive) bound the time of receipt.
 	Since, Until time.Time
-	// Before is the last ID of the previous page.
+	// Before is the Page.Next of the previous page, or the ID of an event in the ledger.
 	Before string
 	// Limit is 50 by default, and 500 at most.
 	Limit int
 }
 
-// The row comparison can use the index on (received_at, stripe_event_id).
-const listSQL = `
-SELECT e.stripe_event_id, e.type, e.api_version, e.account, e.livemode, e.object_id, e.stripe_session_id,
+// Page is a part of a list of events.
+type Page struct {
+	// Entries may be fewer than ListOptions.Limit, or none, although Next is not "".
+	Entries []Entry
+	// Next is the ListOptions.Before of the next page; "" on the last page.
+	Next string
+}
+
+const entryColumns = `e.stripe_event_id, e.type, e.api_version, e.account, e.livemode, e.object_id, e.stripe_session_id,
 	e.stripe_payment_intent_id, e.payment_ref, e.outcome, e.reason, e.attempts, e.last_error, e.created_at,
-	e.received_at, e.processed_at
-FROM booking_platform.payment_events e
-WHERE e.receiver = $7::text
-	AND ($1::text = '' OR e.outcome = $1::text)
-	AND ($8::text = '' OR e.reason = $8::text)
-	AND ($2::text = '' OR e.type = $2::text)
-	AND (e.received_at, e.stripe_event_id) < (CASE WHEN $3::text = '' THEN 'infinity'::timestamptz ELSE
-		(SELECT b.received_at FROM booking_platform.payment_events b
-			WHERE b.receiver = $7::text AND b.stripe_event_id = $3::text) END, $3::text)
-	AND e.received_at >= COALESCE($5::timestamptz, '-infinity'::timestamptz)
-	AND e.received_at < COALESCE($6::timestamptz, 'infinity'::timestamptz)
+	e.received_at, e.processed_at`
+
+// maxRowsPerPage bounds the rows that one page reads.
+const maxRowsPerPage = 10_000
+
+// The row comparison can use the index on (received_at, stripe_event_id). The last row
+// that may be read is always returned, so that the next page knows where to begin.
+const pageSQL = `
+SELECT e.*
+FROM (
+	SELECT ` + entryColumns + `, row_number() OVER (ORDER BY e.received_at DESC, e.stripe_event_id DESC) AS nth,
+		($1::text = '' OR e.outcome = $1::text) AND ($8::text = '' OR e.reason = $8::text)
+			AND ($2::text = '' OR e.type = $2::text) AS fits
+	FROM (
+		SELECT ` + entryColumns + `
+		FROM booking_platform.payment_events e
+		WHERE e.receiver = $7::text%s
+			AND (e.received_at, e.stripe_event_id) < (CASE WHEN $3::text = '' THEN 'infinity'::timestamptz ELSE
+				(SELECT b.received_at FROM booking_platform.payment_events b
+					WHERE b.receiver = $7::text AND b.stripe_event_id = $3::text) END, $3::text)
+			AND e.received_at >= COALESCE($5::timestamptz, '-infinity'::timestamptz)
+			AND e.received_at < COALESCE($6::timestamptz, 'infinity'::timestamptz)
+		ORDER BY e.received_at DESC, e.stripe_event_id DESC
+		LIMIT %d) e) e
+WHERE e.fits OR e.nth = %[2]d
 ORDER BY e.received_at DESC, e.stripe_event_id DESC
 LIMIT $4::integer`
+
+// Each repeats the condition of its partial index.
+const (
+	ofReferenceSQL = `
+			AND (e.payment_ref <> '' AND e.payment_ref = $%[1]d::text
+				OR e.stripe_payment_intent_id <> '' AND e.stripe_payment_intent_id = ANY (ARRAY(
+					SELECT o.stripe_payment_intent_id FROM booking_platform.payment_events o
+					WHERE o.receiver = $7::text AND o.payment_ref <> '' AND o.payment_ref = $%[1]d::text
+						AND o.stripe_payment_intent_id <> '')))`
+	ofSessionSQL = `
+			AND e.stripe_session_id <> '' AND e.stripe_session_id = $%d::text`
+	ofIntentSQL = `
+			AND e.stripe_payment_intent_id <> '' AND e.stripe_payment_intent_id = $%d::text`
+)
+
+// query returns the statement of a page and its parameters. Filters with an index are
+// applied where rows are read: the three above, and the outcomes of open events.
+func (o ListOptions) query(receiver string) (string, []any) {
+	args := []any{string(o.Outcome), o.Type, o.Before, o.limit() + 1, orNull(o.Since), orNull(o.Until), receiver,
+		string(o.Reason)}
+	var indexed strings.Builder
+	for _, filter := range []struct{ sql, value string }{
+		{ofReferenceSQL, o.Reference}, {ofSessionSQL, o.SessionID}, {ofIntentSQL, o.PaymentIntentID},
+	} {
+		if filter.value != "" {
+			args = append(args, filter.value)
+			fmt.Fprintf(&indexed, filter.sql, len(args))
+		}
+	}
+	switch o.Outcome {
+	case Failed, Unmatched, Parked:
+		indexed.WriteString(" AND e.outcome = '" + string(o.Outcome) + "'")
+	}
+	return fmt.Sprintf(pageSQL, indexed.String(), maxRowsPerPage), args
+}
+
+func (o ListOptions) limit() int {
+	if o.Limit <= 0 {
+		return 50
+	}
+	return min(o.Limit, 500)
+}
 
 type entryRow struct {
 	ID              string              `db:"stripe_event_id"`
@@ -89,33 +158,58 @@ type entryRow struct {
 // Not sqlx.NameMapper, which the embedding program may change.
 var mapper = reflectx.NewMapperFunc("db", strings.ToLower)
 
-// List returns events without their payloads, newest first. One round trip.
+type pageRow struct {
+	entryRow
+	Nth  int  `db:"nth"`
+	Fits bool `db:"fits"`
+}
+
+// List is [Ledger.Page] without Page.Next, for the newest events.
 func (l *Ledger) List(ctx context.Context, opts ListOptions) ([]Entry, error) {
+	page, err := l.Page(ctx, opts)
+	return page.Entries, err
+}
+
+// Page returns events without their payloads, newest first. It reads at most 10,000 rows:
+// Reference, SessionID, PaymentIntentID, Since, Until, and an Outcome of Failed, Unmatched
+// or Parked are looked up, and the other filters are applied row by row. With few matches
+// among those rows a page is short, and Next continues. One round trip.
+//
+// The columns receiver, stripe_event_id, type, outcome, reason, payment_ref (the
+// reference), stripe_session_id, stripe_payment_intent_id, received_at and processed_at
+// of booking_platform.payment_events keep their names and meanings, for queries of your
+// own.
+func (l *Ledger) Page(ctx context.Context, opts ListOptions) (Page, error) {
 	if l.err != nil {
-		return nil, l.err
+		return Page{}, l.err
 	}
-	limit := opts.Limit
-	if limit <= 0 {
-		limit = 50
-	}
-	rows, err := l.q.QueryContext(ctx, listSQL, string(opts.Outcome), opts.Type, opts.Before, min(limit, 500),
-		orNull(opts.Since), orNull(opts.Until), l.name, string(opts.Reason))
+	query, args := opts.query(l.name)
+	rows, err := l.q.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, fmt.Errorf("webhook: list: %w", err)
+		return Page{}, fmt.Errorf("webhook: list: %w", err)
 	}
 	defer rows.Close()
-	var out []Entry
+	var page Page
 	for scan := (&sqlx.Rows{Rows: rows, Mapper: mapper}); scan.Next(); {
-		var e entryRow
-		if err := scan.StructScan(&e); err != nil {
-			return nil, fmt.Errorf("webhook: list: %w", err)
+		var row pageRow
+		if err := scan.StructScan(&row); err != nil {
+			return Page{}, fmt.Errorf("webhook: list: %w", err)
 		}
-		out = append(out, e.entry())
+		if row.Fits && len(page.Entries) == opts.limit() {
+			page.Next = page.Entries[len(page.Entries)-1].ID
+			break
+		}
+		if row.Fits {
+			page.Entries = append(page.Entries, row.entry())
+		}
+		if row.Nth == maxRowsPerPage {
+			page.Next = row.ID
+		}
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("webhook: list: %w", err)
+		return Page{}, fmt.Errorf("webhook: list: %w", err)
 	}
-	return out, nil
+	return page, nil
 }
 
 func (e entryRow) entry() Entry {
@@ -149,9 +243,7 @@ type Record struct {
 }
 
 const findSQL = `
-SELECT e.stripe_event_id, e.type, e.api_version, e.account, e.livemode, e.object_id, e.stripe_session_id,
-	e.stripe_payment_intent_id, e.payment_ref, e.outcome, e.reason, e.attempts, e.last_error, e.created_at,
-	e.received_at, e.processed_at, e.payload
+SELECT ` + entryColumns + `, e.payload
 FROM booking_platform.payment_events e
 WHERE e.receiver = $1::text AND e.stripe_event_id = $2::text`
 

@@ -72,8 +72,8 @@ func TestList_UsesIndex(t *testing.T) {
 		FROM generate_series(1, 20000) i;
 		ANALYZE booking_platform.payment_events`)
 	require.NoError(t, err)
-	require.Contains(t, plan(t, db, webhook.ListSQL, "", "", "evt_10", 50, nil, nil, "default", ""),
-		"(ROW(received_at, stripe_event_id) <")
+	query, args := webhook.PageQuery(webhook.ListOptions{Before: "evt_10"})
+	require.Contains(t, plan(t, db, query, args...), "(ROW(received_at, stripe_event_id) <")
 }
 
 // plan returns the plan of a statement.
@@ -257,4 +257,87 @@ func TestBacklog_OtherProductsDoNotAlert(t *testing.T) {
 	require.Equal(t, 2, backlog.Unmatched)
 	require.Equal(t, 1, backlog.UnmatchedSessions)
 	require.Equal(t, entry(t, db, "evt_2").ReceivedAt, backlog.Oldest)
+}
+
+// The events of an order: those with its reference, and those that have only its
+// PaymentIntent.
+func TestPage_ByReferenceSessionAndIntent(t *testing.T) {
+	t.Parallel()
+	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
+		_, err := db.ExecContext(t.Context(), `
+			INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, payment_ref,
+				stripe_session_id, stripe_payment_intent_id, received_at)
+			SELECT r, id, 't', 'processed', ref, session, intent, timestamptz '2026-11-01 00:00+00' + n * interval '1 second'
+			FROM (VALUES (1, 'evt_paid', 'order-17', 'cs_17', 'pi_17'), (2, 'evt_refund', '', '', 'pi_17'),
+				(3, 'evt_expired', 'order-17', 'cs_16', ''), (4, 'evt_other', 'order-1', 'cs_1', 'pi_1'),
+				(5, 'evt_none', '', '', '')) AS v(n, id, ref, session, intent), (VALUES ('default'), ('other')) AS o(r)`)
+		require.NoError(t, err)
+		for want, opts := range map[string]webhook.ListOptions{
+			"[evt_expired evt_refund evt_paid]": {Reference: "order-17"},
+			"[evt_paid]":                        {SessionID: "cs_17"},
+			"[evt_refund evt_paid]":             {PaymentIntentID: "pi_17"},
+			"[evt_expired]":                     {Reference: "order-17", SessionID: "cs_16"},
+			"[evt_refund]":                      {Reference: "order-17", Before: "evt_expired", Limit: 1},
+			"[]":                                {Reference: "order-17", Outcome: webhook.Failed},
+			"[evt_other]":                       {Reference: "order-1"},
+		} {
+			entries, err := webhook.NewLedger(db, "").List(t.Context(), opts)
+			require.NoError(t, err)
+			require.Equal(t, want, fmt.Sprint(ids(entries)), "%+v", opts)
+		}
+	})
+}
+
+// A page reads at most 10,000 rows, and pages lead to every match.
+func TestPage_BoundedAndComplete(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	_, err := db.ExecContext(t.Context(), `
+		INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome, received_at)
+		SELECT 'default', 'evt_' || i, CASE WHEN i % 9000 = 1 THEN 'rare' ELSE 't' END, 'processed',
+			timestamptz '2026-11-01 00:00+00' + i * interval '1 second'
+		FROM generate_series(1, 45000) i;
+		ANALYZE booking_platform.payment_events`)
+	require.NoError(t, err)
+	ledger := webhook.NewLedger(db, "")
+	for _, limit := range []int{1, 2, 500} {
+		opts, found, pages := webhook.ListOptions{Type: "rare", Limit: limit}, []string{}, 0
+		for {
+			page, err := ledger.Page(t.Context(), opts)
+			require.NoError(t, err)
+			require.LessOrEqual(t, len(page.Entries), limit)
+			found = append(found, ids(page.Entries)...)
+			if pages++; page.Next == "" {
+				break
+			}
+			require.NotEqual(t, opts.Before, page.Next)
+			opts.Before = page.Next
+		}
+		require.Equal(t, []string{"evt_36001", "evt_27001", "evt_18001", "evt_9001", "evt_1"}, found, "limit %d", limit)
+		require.Greater(t, pages, 4, "limit %d", limit)
+	}
+	none, err := ledger.Page(t.Context(), webhook.ListOptions{Type: "absent"})
+	require.NoError(t, err)
+	require.Equal(t, webhook.Page{Next: "evt_35001"}, none)
+	exact, err := ledger.Page(t.Context(), webhook.ListOptions{Since: time.Date(2026, 11, 1, 12, 29, 59, 0, time.UTC), Limit: 2})
+	require.NoError(t, err)
+	require.Equal(t, []string{"evt_45000", "evt_44999"}, ids(exact.Entries))
+	require.Empty(t, exact.Next, "there are no more")
+
+	for name, c := range map[string]struct {
+		opts  webhook.ListOptions
+		index string
+	}{
+		"a rare type": {webhook.ListOptions{Type: "rare"}, "payment_events_received"},
+		"a reference": {webhook.ListOptions{Reference: "order-17"}, "payment_events_reference"},
+		"the intents": {webhook.ListOptions{Reference: "order-17"}, "payment_events_intent"},
+		"a session":   {webhook.ListOptions{SessionID: "cs_17"}, "payment_events_session"},
+		"an intent":   {webhook.ListOptions{PaymentIntentID: "pi_17"}, "payment_events_intent"},
+		"failed":      {webhook.ListOptions{Outcome: webhook.Failed}, "payment_events_waiting"},
+	} {
+		query, args := webhook.PageQuery(c.opts)
+		p := plan(t, db, query, args...)
+		require.Contains(t, p, c.index, name)
+		require.NotContains(t, p, "Seq Scan", name)
+	}
 }

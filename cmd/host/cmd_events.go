@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,11 +65,12 @@ func (c *cli) eventsListCommand() *cobra.Command {
 		Short: "List events and their outcomes, newest first",
 		Example: `  host events list --outcome failed --since 24h
   host events list --outcome ignored --reason not_ours
+  host events list --payment pi_3MtwBwLkdIwHu7ix28a3tqPa
   host events list --limit 500 --json`,
 		Args: noArguments,
 		RunE: c.action(func(ctx context.Context, _ []string) error {
 			return c.withStorage(ctx, migrations.All, func(s *storage) error {
-				entries, err := webhook.NewLedger(s.db, config.ReceiverName).List(ctx, opts)
+				entries, err := listEvents(ctx, webhook.NewLedger(s.db, config.ReceiverName), opts)
 				if err != nil {
 					return err
 				}
@@ -81,6 +83,10 @@ func (c *cli) eventsListCommand() *cobra.Command {
 		func(s string) (err error) { opts.Outcome, err = parseOutcome(s, ledgerOutcomes); return err })
 	flags.StringVar((*string)(&opts.Reason), "reason", "", "only this `REASON`, such as not_ours")
 	flags.StringVar(&opts.Type, "type", "", "only this `TYPE`, such as checkout.session.completed")
+	flags.StringVar(&opts.Reference, "reference", "",
+		"only events of this `REFERENCE`, such as a payment's id, and of its PaymentIntents")
+	flags.StringVar(&opts.SessionID, "session", "", "only events of this Checkout Session's `ID` (cs_...)")
+	flags.StringVar(&opts.PaymentIntentID, "payment", "", "only events of this PaymentIntent's `ID` (pi_...)")
 	flags.StringVar(&opts.Before, "before", "", "only events before this `ID`, the last of the page before")
 	flags.Func("since", sinceUsage,
 		func(s string) (err error) { opts.Since, err = parseSince(s); return err })
@@ -88,6 +94,24 @@ func (c *cli) eventsListCommand() *cobra.Command {
 		func(s string) (err error) { opts.Limit, err = parseCount(s, 500); return err })
 	completeOutcomes(cmd, ledgerOutcomes)
 	return cmd
+}
+
+// listEvents reads pages until it has as many events as the options allow. Each page reads
+// a bounded number of rows.
+func listEvents(ctx context.Context, ledger *webhook.Ledger, opts webhook.ListOptions) (all []webhook.Entry, err error) {
+	most := cmp.Or(opts.Limit, 50)
+	for {
+		opts.Limit = most - len(all)
+		page, err := ledger.Page(ctx, opts)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page.Entries...)
+		if page.Next == "" || len(all) == most {
+			return all, nil
+		}
+		opts.Before = page.Next
+	}
 }
 
 func completeOutcomes(cmd *cobra.Command, outcomes []string) {
