@@ -57,16 +57,6 @@ func (r *Receiver) HandleBatch(eventType string, h BatchHandler) {
 	r.batchers[eventType] = &batcher{receiver: r, handle: h}
 }
 
-// batcher returns the batcher for an event, or nil.
-func (r *Receiver) batcher(ev Event) *batcher {
-	if handlers, _ := r.handlersFor(ev); len(handlers) == 0 {
-		return nil
-	}
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.batchers[ev.Type]
-}
-
 // batcher queues the events of one type. It has no goroutine of its own: an event that
 // finds fewer than maxBatches running starts one, and each batch that ends starts the
 // next.

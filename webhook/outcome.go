@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"database/sql"
 	"log/slog"
 	"net/http"
 )
@@ -29,6 +30,26 @@ const (
 	// Rejected: the request is not a signed event.
 	Rejected Outcome = "rejected"
 )
+
+// FromResult returns the outcome of a handler that runs one statement: Processed if it
+// affected a row, Unmatched if it affected none. The statement must also affect a row
+// that has the new state already.
+//
+//	const payOrder = `UPDATE orders SET status = 'paid' WHERE reference = $1`
+//	return webhook.FromResult(tx.ExecContext(ctx, payOrder, ev.Reference))
+func FromResult(res sql.Result, err error) (Outcome, error) {
+	if err != nil {
+		return "", err
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		return "", err
+	}
+	if n == 0 {
+		return Unmatched, nil
+	}
+	return Processed, nil
+}
 
 // Reason is why a delivery was Rejected or Ignored.
 type Reason string

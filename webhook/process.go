@@ -5,14 +5,99 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"runtime/debug"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/stripe/stripe-go/v76"
 
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
+
+// ServeHTTP answers a delivery: 200 if the event is settled or will be retried; 400 or
+// 413 if it is not an event from Stripe; 405 if it is not a POST; 429 after too many bad
+// signatures; 500 if Stripe should send it again. The usual path takes BEGIN, one
+// statement, the handler's statements, and COMMIT.
+//
+// Nothing may read the body before it. Reading has a deadline of Options.Timeout if
+// http.ResponseController can set one; otherwise set the server's ReadTimeout.
+func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	if req.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		reply(w, http.StatusMethodNotAllowed, `{"error":"method_not_allowed"}`)
+		return
+	}
+	start := time.Now()
+	n := &annotations{}
+	// A client that disconnects does not interrupt the transaction.
+	ctx := context.WithValue(context.WithoutCancel(req.Context()), annotationsKey{}, n)
+
+	r.counts.counts[countReceived].Add(1)
+	d := r.receive(ctx, w, req, n)
+	c := responses[result{d.Outcome, d.Reason}]
+	d.Status, d.Duration = c.status, time.Since(start)
+	r.counts.note(d, c.counter, start.Add(d.Duration))
+	r.logDelivery(ctx, c.level, "webhook delivery", d, n)
+	if r.opts.Observe != nil {
+		r.opts.Observe(ctx, d)
+	}
+	if d.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int((d.retryAfter+time.Second-1)/time.Second)))
+	}
+	reply(w, c.status, body(d))
+}
+
+func (r *Receiver) receive(ctx context.Context, w http.ResponseWriter, req *http.Request, n *annotations) Delivery {
+	payload, err := r.readBody(w, req)
+	if err != nil {
+		reason := ReasonBodyUnreadable
+		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+			reason = ReasonBodyTooLarge
+		}
+		return Delivery{Outcome: Rejected, Reason: reason, Bytes: len(payload), Err: err}
+	}
+	ev, position, err := verify(payload, req.Header.Get("Stripe-Signature"), r.secrets, r.opts.Tolerance, r.opts.Now())
+	if rejected := (*RejectedError)(nil); errors.As(err, &rejected) {
+		d := Delivery{Outcome: Rejected, Reason: rejected.Reason, Bytes: len(payload)}
+		r.limitSignatures(&d, req)
+		return d
+	}
+	v, err := r.process(ctx, ev, n)
+	return Delivery{
+		Outcome: v.outcome, Reason: v.reason, EventID: ev.ID, EventType: ev.Type, OriginRequestID: ev.RequestID,
+		OtherVersion: ev.APIVersion != stripe.APIVersion, Secret: position, Bytes: len(payload), Err: err,
+	}
+}
+
+// readBody does not allocate the announced length, so that slow clients cost little
+// memory.
+func (r *Receiver) readBody(w http.ResponseWriter, req *http.Request) ([]byte, error) {
+	// An error means that the writer hides its connection; see ServeHTTP.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(r.opts.Timeout))
+	return io.ReadAll(http.MaxBytesReader(w, req.Body, r.opts.MaxBody))
+}
+
+func body(d Delivery) string {
+	switch d.Outcome {
+	case Failed:
+		return `{"error":"internal"}`
+	case Rejected:
+		return `{"error":"` + string(d.Reason) + `"}`
+	}
+	return `{"received":true,"outcome":"` + string(d.Outcome) + `"}`
+}
+
+func reply(w http.ResponseWriter, status int, body string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	// An error means that the client has gone.
+	_, _ = io.WriteString(w, body+"\n")
+}
 
 var (
 	errBusy    = errors.New("webhook: the deliveries before this one took too long")
@@ -293,26 +378,6 @@ func call(ctx context.Context, handle Handler, tx Tx, ev Event) (result, error) 
 	return result{}, fmt.Errorf("webhook: handle %s: %q is no outcome a handler may return", ev.Type, outcome)
 }
 
-// FromResult returns the outcome of a handler that runs one statement: Processed if it
-// affected a row, Unmatched if it affected none. The statement must also affect a row
-// that has the new state already.
-//
-//	const payOrder = `UPDATE orders SET status = 'paid' WHERE reference = $1`
-//	return webhook.FromResult(tx.ExecContext(ctx, payOrder, ev.Reference))
-func FromResult(res sql.Result, err error) (Outcome, error) {
-	if err != nil {
-		return "", err
-	}
-	n, err := res.RowsAffected()
-	if err != nil {
-		return "", err
-	}
-	if n == 0 {
-		return Unmatched, nil
-	}
-	return Processed, nil
-}
-
 // Receive processes an event that is known to come from Stripe, such as the response to
 // GET /v1/events, without a signature, as [Receiver.ServeHTTP] does. It returns Duplicate
 // for an event that was settled before, Rejected with a *[RejectedError] for what is not
@@ -325,4 +390,59 @@ func (r *Receiver) Receive(ctx context.Context, payload []byte) (Outcome, error)
 		return Rejected, &RejectedError{ReasonNotAnEvent}
 	}
 	return r.processAndLog(ctx, ev, "webhook event received without a delivery", Duplicate)
+}
+
+// inflight limits how many deliveries use the database at once, and serialises deliveries
+// of the same event, so that a burst of duplicates cannot exhaust the connection pool. It
+// is an optimisation for one process: correctness comes from the ledger's primary key.
+//
+// Acquire the event before the slot, so that deliveries that wait for each other occupy
+// one slot together.
+type inflight struct {
+	slots chan struct{}
+
+	mu     sync.Mutex
+	events map[string]chan struct{} // By event id; closed on release.
+}
+
+func newInflight(slots int) *inflight {
+	return &inflight{slots: make(chan struct{}, slots), events: map[string]chan struct{}{}}
+}
+
+// acquireSlot waits for a slot or until ctx ends. The caller must call release once.
+func (f *inflight) acquireSlot(ctx context.Context) (release func(), err error) {
+	select {
+	case f.slots <- struct{}{}:
+		return func() { <-f.slots }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// acquireEvent waits until no other delivery of the event is in flight or ctx ends. The
+// caller must call releaseEvent once.
+func (f *inflight) acquireEvent(ctx context.Context, id string) error {
+	for {
+		f.mu.Lock()
+		released, taken := f.events[id]
+		if !taken {
+			f.events[id] = make(chan struct{})
+		}
+		f.mu.Unlock()
+		if !taken {
+			return nil
+		}
+		select {
+		case <-released:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (f *inflight) releaseEvent(id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	close(f.events[id])
+	delete(f.events, id)
 }
