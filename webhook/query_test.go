@@ -319,7 +319,8 @@ func TestPage_BoundedAndComplete(t *testing.T) {
 	none, err := ledger.Page(t.Context(), webhook.ListOptions{Type: "absent"})
 	require.NoError(t, err)
 	require.Equal(t, webhook.Page{Next: "evt_35001"}, none)
-	exact, err := ledger.Page(t.Context(), webhook.ListOptions{Since: time.Date(2026, 11, 1, 12, 29, 59, 0, time.UTC), Limit: 2})
+	exact, err := ledger.Page(t.Context(),
+		webhook.ListOptions{Since: time.Date(2026, 11, 1, 12, 29, 59, 0, time.UTC), Limit: 2})
 	require.NoError(t, err)
 	require.Equal(t, []string{"evt_45000", "evt_44999"}, ids(exact.Entries))
 	require.Empty(t, exact.Next, "there are no more")

@@ -98,7 +98,8 @@ func (c *cli) eventsListCommand() *cobra.Command {
 
 // listEvents reads pages until it has as many events as the options allow. Each page reads
 // a bounded number of rows.
-func listEvents(ctx context.Context, ledger *webhook.Ledger, opts webhook.ListOptions) (all []webhook.Entry, err error) {
+func listEvents(ctx context.Context, ledger *webhook.Ledger, opts webhook.ListOptions) ([]webhook.Entry, error) {
+	var all []webhook.Entry
 	most := cmp.Or(opts.Limit, 50)
 	for {
 		opts.Limit = most - len(all)
