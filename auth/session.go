@@ -11,8 +11,12 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// Querier runs statements: *sql.DB, *sql.Tx, *sql.Conn and *sqlx.Tx satisfy it, with
-// ExecContext, QueryContext and QueryRowContext of package database/sql.
+// Querier runs statements: *sql.DB, *sql.Tx, *sql.Conn and *sqlx.Tx satisfy it. Its
+// methods are
+//
+//	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+//	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+//	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 type Querier = pg.Querier
 
 // $1 are the hashes of the token that the request carried, if any.

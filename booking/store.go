@@ -8,6 +8,9 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+	"github.com/jmoiron/sqlx/reflectx"
+
 	"github.com/booking-platform/booking-platform/internal/periodic"
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
@@ -240,4 +243,57 @@ func (p *preparing) prepare(ctx context.Context, queries ...string) error {
 		}
 	}
 	return nil
+}
+
+// mapper reads db tags; sqlx's default is a global variable.
+var mapper = reflectx.NewMapper("db")
+
+// selectAll runs a query in one round trip and scans every row into a T by its db tags.
+func selectAll[T any](ctx context.Context, q Querier, query string, args ...any) ([]T, error) {
+	if c, ok := q.(committing); ok {
+		return pg.Write(ctx, c.db, func(ctx context.Context) ([]T, error) {
+			return selectAll[T](ctx, c.Querier, query, args...)
+		})
+	}
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	scanner := &sqlx.Rows{Rows: rows, Mapper: mapper}
+	var out []T
+	for scanner.Next() {
+		var row T
+		if err := scanner.StructScan(&row); err != nil {
+			return nil, err
+		}
+		out = append(out, row)
+	}
+	if err := scanner.Err(); err != nil {
+		return nil, err
+	}
+	// The error of an implicit commit may come as late as Close.
+	return out, rows.Close()
+}
+
+// selectOne is selectAll for a query with at most one row; false if there is none.
+func selectOne[T any](ctx context.Context, q Querier, query string, args ...any) (T, bool, error) {
+	var none T
+	rows, err := selectAll[T](ctx, q, query, args...)
+	if err != nil || len(rows) == 0 {
+		return none, false, err
+	}
+	return rows[0], true, nil
+}
+
+// committing runs single statements that commit by themselves, see [pg.Write].
+type committing struct {
+	Querier
+	db *sql.DB
+}
+
+func (c committing) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return pg.Write(ctx, c.db, func(ctx context.Context) (sql.Result, error) {
+		return c.Querier.ExecContext(ctx, query, args...)
+	})
 }

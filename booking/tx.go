@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-	"github.com/jmoiron/sqlx/reflectx"
-
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
@@ -151,7 +148,11 @@ func (h *holder) outsideTx(ctx context.Context, what string, do func(context.Con
 	return nil
 }
 
-// Querier runs statements: *sql.Tx, *sqlx.Tx and *sql.Conn satisfy it.
+// Querier runs statements: *sql.Tx, *sqlx.Tx and *sql.Conn satisfy it. Its methods are
+//
+//	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+//	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+//	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 type Querier = pg.Querier
 
 // ErrNoTransaction means that [Store.Tx] was given nil or a pool of connections, on which
@@ -177,57 +178,4 @@ func (refusing) ExecContext(context.Context, string, ...any) (sql.Result, error)
 
 func (refusing) QueryContext(context.Context, string, ...any) (*sql.Rows, error) {
 	return nil, ErrNoTransaction
-}
-
-// mapper reads db tags; sqlx's default is a global variable.
-var mapper = reflectx.NewMapper("db")
-
-// selectAll runs a query in one round trip and scans every row into a T by its db tags.
-func selectAll[T any](ctx context.Context, q Querier, query string, args ...any) ([]T, error) {
-	if c, ok := q.(committing); ok {
-		return pg.Write(ctx, c.db, func(ctx context.Context) ([]T, error) {
-			return selectAll[T](ctx, c.Querier, query, args...)
-		})
-	}
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	scanner := &sqlx.Rows{Rows: rows, Mapper: mapper}
-	var out []T
-	for scanner.Next() {
-		var row T
-		if err := scanner.StructScan(&row); err != nil {
-			return nil, err
-		}
-		out = append(out, row)
-	}
-	if err := scanner.Err(); err != nil {
-		return nil, err
-	}
-	// The error of an implicit commit may come as late as Close.
-	return out, rows.Close()
-}
-
-// selectOne is selectAll for a query with at most one row; false if there is none.
-func selectOne[T any](ctx context.Context, q Querier, query string, args ...any) (T, bool, error) {
-	var none T
-	rows, err := selectAll[T](ctx, q, query, args...)
-	if err != nil || len(rows) == 0 {
-		return none, false, err
-	}
-	return rows[0], true, nil
-}
-
-// committing runs single statements that commit by themselves, see [pg.Write].
-type committing struct {
-	Querier
-	db *sql.DB
-}
-
-func (c committing) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	return pg.Write(ctx, c.db, func(ctx context.Context) (sql.Result, error) {
-		return c.Querier.ExecContext(ctx, query, args...)
-	})
 }

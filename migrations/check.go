@@ -9,7 +9,11 @@ import (
 )
 
 // Querier runs the statements of [Check] and [Status]: *sql.DB, *sql.Tx, *sql.Conn and
-// sqlx's types satisfy it.
+// sqlx's types satisfy it. Its methods are
+//
+//	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+//	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+//	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 type Querier = pg.Querier
 
 // ErrPending means that the database lacks something this code needs. Run [Up], or `host

@@ -20,8 +20,12 @@ var ErrNoTransaction = pg.ErrNoTransaction
 // committed is [Parked], because a part of its changes may be missing.
 var ErrTransactionEnded = pg.ErrTransactionEnded
 
-// Querier runs statements: *sql.DB, *sql.Tx, *sql.Conn, *sqlx.Tx and [Tx] satisfy it,
-// with ExecContext, QueryContext and QueryRowContext of package database/sql.
+// Querier runs statements: *sql.DB, *sql.Tx, *sql.Conn, *sqlx.Tx and [Tx] satisfy it.
+// Its methods are
+//
+//	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+//	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+//	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 type Querier = pg.Querier
 
 // Tx is the transaction of a handler: READ COMMITTED, committed together with the event's
