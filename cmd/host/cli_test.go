@@ -89,7 +89,7 @@ func TestUsage_MistakeIsNamed(t *testing.T) {
 	const (
 		outcomes = "want one of processed, ignored, unmatched, parked, failed"
 		since    = "want an age such as 24h, a day such as 2026-11-01, or a time such as 2026-11-01T03:00:00Z"
-		payment  = "the id of a payment, of its booking or of its Checkout Session (cs_...)"
+		payment  = "the id of a payment, of its booking, or of its Checkout Session (cs_...) or PaymentIntent (pi_...)"
 		roles    = "want one of ADMIN, OPS, READONLY"
 		flags    = "this command has only flags"
 		surplus  = "unexpected argument "
@@ -106,10 +106,10 @@ func TestUsage_MistakeIsNamed(t *testing.T) {
 		"resource":               "resource: a command is missing; it is one of apply, list, show",
 		"events":                 "events: a command is missing; it is one of fetch, ignore, list, replay, show, waiting",
 		"events x":               `events: unknown command "x"; it is one of fetch, ignore, list, replay, show, waiting`,
-		"payment":                "payment: a command is missing; it is one of list, refund, retry, show",
-		"payment x":              `payment: unknown command "x"; it is one of list, refund, retry, show`,
-		"booking":                "booking: a command is missing; it is one of renew-links",
-		"booking x":              `booking: unknown command "x"; it is one of renew-links`,
+		"payment":                "payment: a command is missing; it is one of desk-refunded, list, refund, retry, settle, show",
+		"payment x":              `payment: unknown command "x"; it is one of desk-refunded, list, refund, retry, settle, show`,
+		"booking":                "booking: a command is missing; it is one of add, renew-links",
+		"booking x":              `booking: unknown command "x"; it is one of add, renew-links`,
 		"user":                   "user: a command is missing; it is one of add, disable, enable, list, passwd, role",
 		"user x":                 `user: unknown command "x"; it is one of add, disable, enable, list, passwd, role`,
 		"completion tcsh":        `completion: unknown command "tcsh"; it is one of bash, fish, powershell, zsh`,

@@ -263,6 +263,7 @@ type panel struct {
 	Type, Title string
 	Datasource  struct{ Type, UID string }
 	GridPos     struct{ H, W, X, Y int }
+	Links       []struct{ URL string }
 	Targets     []struct {
 		Datasource struct{ UID string }
 		Expr       string
@@ -277,15 +278,16 @@ func panels(t *testing.T) []panel {
 		Title, UID string
 		Panels     []panel
 		Templating struct {
-			List []struct{ Name, Type, Query string }
+			List []struct{ Name, Type string }
 		}
 	}
 	require.NoError(t, json.Unmarshal(content, &board))
 	require.NotEmpty(t, board.UID)
-	require.Len(t, board.Templating.List, 1)
-	require.Equal(t, "datasource", board.Templating.List[0].Name)
-	require.Equal(t, "datasource", board.Templating.List[0].Type)
-	require.Equal(t, "prometheus", board.Templating.List[0].Query)
+	var variables []string
+	for _, v := range board.Templating.List {
+		variables = append(variables, v.Name+" "+v.Type)
+	}
+	require.Equal(t, []string{"datasource datasource", "instance query", "runbook textbox"}, variables)
 	require.NotEmpty(t, board.Panels)
 	return board.Panels
 }
@@ -383,6 +385,7 @@ func TestOps_AlertsAreComplete(t *testing.T) {
 
 func TestOps_DashboardIsComplete(t *testing.T) {
 	t.Parallel()
+	sections := headings(t)
 	ids := map[int]bool{}
 	type cell struct{ x, y int }
 	taken := map[cell]string{}
@@ -401,6 +404,10 @@ func TestOps_DashboardIsComplete(t *testing.T) {
 			continue
 		}
 		require.NotEmpty(t, p.Targets, p.Title)
+		for _, link := range p.Links {
+			anchor, ok := strings.CutPrefix(link.URL, "${runbook}#")
+			require.True(t, ok && sections[anchor] != "", "%s: %s", p.Title, link.URL)
+		}
 		require.Equal(t, "${datasource}", p.Datasource.UID, p.Title)
 		for _, target := range p.Targets {
 			require.Equal(t, "${datasource}", target.Datasource.UID, p.Title)

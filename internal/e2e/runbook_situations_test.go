@@ -3,9 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"strings"
-	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/payments/stripetest"
@@ -37,17 +35,16 @@ var situations = map[string]situation{
 			"whsec_of_another_endpoint"))
 	}}},
 	"unmatched-event": {before: map[int]func(*incident){0: func(n *incident) {
-		id := "evt_" + uuid.NewString()
-		n.names["EVENT"] = id
-		require.Equal(n.t, 200, n.deliver(map[string]any{
-			"id": id, "object": "event", "type": "checkout.session.completed", "livemode": false,
-			"created": time.Now().Unix(),
-			"data": map[string]any{"object": map[string]any{
-				"id": "cs_test_gone", "object": "checkout.session", "payment_status": "paid", "amount_total": 2500,
-				"currency":            "eur",
-				"client_reference_id": uuid.NewString(),
-			}},
-		}, webhookSecret))
+		// A booking that a backup lacks.
+		b := n.pay()
+		n.names["RESOURCE"], n.names["SESSION"] = "studio", b.StripeSessionID
+		n.names["START"] = n.value(`SELECT to_char(lower(during) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+			FROM booking_platform.bookings WHERE id = $1::uuid`, b.ID)
+		n.names["EVENT"] = n.value(`UPDATE booking_platform.payment_events SET outcome = 'unmatched', processed_at = NULL,
+			payment_ref = gen_random_uuid()::text WHERE stripe_session_id = $1 RETURNING stripe_event_id`, b.StripeSessionID)
+		n.exec(`DELETE FROM booking_platform.payments WHERE booking_id = $1::uuid`, b.ID)
+		n.exec(`DELETE FROM booking_platform.booking_history WHERE booking_id = $1::uuid`, b.ID)
+		n.exec(`DELETE FROM booking_platform.bookings WHERE id = $1::uuid`, b.ID)
 		n.stopRetries()
 	}}},
 	"database-down": {before: map[int]func(*incident){
