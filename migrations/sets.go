@@ -68,9 +68,12 @@ func (s Set) String() string {
 // goose's format. Each file creates the schema if it is missing and records its version
 // in booking_platform.schema_versions, which [Check] reads.
 //
+// goose reads them, with one provider per folder. golang-migrate does not: it looks for
+// names that end in .up.sql, and finds none. Another tool has to know goose's marks.
+//
 // Every folder begins with version 1, so each needs a version table of its own in that
 // tool. [Up] does not know what another tool has applied and would apply it again: do not
-// mix the two.
+// mix the two, and do not go back to Up later.
 func FS() fs.FS { return files }
 
 // Migration is a file of a set, and whether it was applied.
