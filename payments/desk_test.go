@@ -377,3 +377,26 @@ func TestBookPaid_AfterRestore(t *testing.T) {
 	require.Empty(t, w.stripe.Refunds())
 	require.Equal(t, payments.StatusPaid, w.payment(restored.BookingID).Status())
 }
+
+// Operators enter the same payment at once: they get one booking.
+func TestBookPaid_Concurrently(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{capacity: 1})
+	for round := range 4 {
+		id := w.intent(price, "eur", "")
+		w.payIntent(id)
+		var all sync.WaitGroup
+		made, errs := make([]payments.Booked, 6), make([]error, 6)
+		for n := range made {
+			all.Go(func() {
+				made[n], errs[n] = w.payments.BookPaid(context.WithoutCancel(t.Context()), booking.HoldRequest{
+					Resource: "room", Start: slot(round), Customer: ada}, payments.PaidBy{StripeID: id})
+			})
+		}
+		all.Wait()
+		for n := range made {
+			require.NoError(t, errs[n])
+			require.Equal(t, made[0].Booking.ID, made[n].Booking.ID)
+		}
+	}
+}

@@ -116,15 +116,20 @@ WHERE NOT coalesce(CASE
 	ELSE p.id IS NOT NULL END, false)`
 
 // Kept is what applied payments have neither refunded nor lost; unapplied payments keep
-// nothing. A parked payment is not changed. Disputed is the amount of open and lost
+// nothing. A parked payment is not changed. A refund that was paid by hand leaves its
+// money at Stripe. Disputed is the amount of open and lost
 // disputes.
 const moneySQL = `,
 taken AS (SELECT h.payment_id, sum(h.amount_minor) AS amount FROM held h WHERE h.away GROUP BY h.payment_id),
+hand AS (SELECT r.payment_id, sum(r.amount_minor) AS amount FROM booking_platform.refunds r
+	WHERE r.by_hand AND r.status = 'succeeded' GROUP BY r.payment_id),
 ours AS (SELECT p.came_in AS currency, sum(p.captured_minor) AS captured,
 	coalesce(sum(p.captured_minor - p.refunded_minor - coalesce(t.amount, 0)) FILTER (WHERE p.applied), 0) AS kept,
 	coalesce(sum(p.captured_minor - p.refunded_minor - coalesce(t.amount, 0)) FILTER (WHERE p.parked), 0) AS parked,
+	coalesce(sum(x.amount), 0) AS by_hand,
 	coalesce(sum(t.amount), 0) AS disputed,
 	sum(p.refunded_minor) AS gone FROM money p LEFT JOIN taken t ON t.payment_id = p.id
+		LEFT JOIN hand x ON x.payment_id = p.id
 		WHERE p.captured_minor > 0 AND p.kind <> 'desk' GROUP BY p.came_in),
 back AS (SELECT r.currency, coalesce(sum(r.amount_minor) FILTER (WHERE r.status = 'succeeded'), 0) AS succeeded,
 	coalesce(sum(r.amount_minor) FILTER (WHERE r.status = 'pending'), 0) AS pending
@@ -132,7 +137,7 @@ back AS (SELECT r.currency, coalesce(sum(r.amount_minor) FILTER (WHERE r.status 
 books AS (SELECT coalesce(b.currency, o.currency, r.currency) AS currency, coalesce(b.captured, 0) AS captured,
     coalesce(b.refunded, 0) AS refunded,
 	coalesce(b.pending, 0) AS pending, coalesce(b.disputed, 0) AS disputed, coalesce(o.kept, 0) AS kept,
-		coalesce(o.parked, 0) AS parked,
+		coalesce(o.parked, 0) AS parked, coalesce(o.by_hand, 0) AS by_hand,
 	coalesce(o.disputed, 0) AS our_disputed, coalesce(r.succeeded, 0) AS our_refunded, coalesce(r.pending,
 		0) AS our_pending
 	FROM balance b FULL JOIN ours o ON o.currency = b.currency FULL
@@ -141,7 +146,7 @@ SELECT format('%s: captured %s at Stripe; here kept %s, refunded %s, on its way 
     disputed %s; refunded there %s, on its way %s, disputed %s',
 	k.currency, k.captured, k.kept, k.our_refunded, k.our_pending, k.parked, k.our_disputed, k.refunded, k.pending,
 		k.disputed)
-FROM books k WHERE k.captured <> k.kept + k.our_refunded + k.our_pending + k.parked + k.our_disputed
+FROM books k WHERE k.captured <> k.kept + k.our_refunded + k.our_pending + k.parked + k.our_disputed + k.by_hand
 	OR k.refunded <> k.our_refunded OR k.pending <> k.our_pending OR k.disputed <> k.our_disputed`
 
 const refundsSQL = `
@@ -178,8 +183,8 @@ WHERE (r.amount_minor, r.currency, r.status, p.stripe_session_id) IS DISTINCT
     FROM (t.amount, t.currency, t.status, t.session)
 UNION ALL
 SELECT format('refund %s of payment %s is not by hand where it should be, or at Stripe', r.id, r.payment_id)
-FROM booking_platform.refunds r WHERE r.by_hand <> EXISTS (SELECT FROM desk d WHERE d.id = r.payment_id)
-	OR r.by_hand AND r.stripe_refund_id IS NOT NULL
+FROM booking_platform.refunds r WHERE r.by_hand AND r.stripe_refund_id IS NOT NULL
+	OR NOT r.by_hand AND EXISTS (SELECT FROM desk d WHERE d.id = r.payment_id)
 UNION ALL
 SELECT format('charge %s: refunded %s of %s', c.id, sum(t.amount), c.amount) FROM charges c
     JOIN theirs t ON t.session = c.session
