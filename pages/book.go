@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,10 +26,13 @@ type bookView struct {
 	Others, Offers, Parties []choice
 	// More reports whether larger parties than those with a link are possible.
 	More bool
-	// Price is per person, Total for the party.
-	Length, Price, Total string
-	Free                 bool
-	Week                 week
+	// Price is per person, and Due what the party pays. Heads is the party, empty for
+	// one person.
+	Length, Price, Due, Heads string
+	Free                      bool
+	// Policy is what cancelling costs after the payment.
+	Policy string
+	Week   week
 	// From is the first day of the week.
 	From     string
 	Form     form
@@ -151,10 +155,16 @@ func (p *Pages) renderBook(w http.ResponseWriter, r *http.Request, status int, v
 		return
 	}
 	v.Resource = all[0]
-	for _, res := range all {
-		if v.Form.Resource == res.Slug || v.Form.Resource == res.ID {
-			v.Resource = res
-		}
+	named := func(res booking.Resource) bool {
+		return v.Form.Resource == res.Slug || v.Form.Resource == res.ID
+	}
+	switch n := slices.IndexFunc(all, named); {
+	case n >= 0:
+		v.Resource = all[n]
+	case v.Form.Resource != "" && status == http.StatusOK:
+		p.render(w, http.StatusNotFound, "message.html", messageView{page: p.page("This cannot be booked"),
+			Text: "The link may be incomplete, or old.", Back: p.prefix + "/"})
+		return
 	}
 	v.page = p.page(v.Resource.Name)
 	v.Wide = true
@@ -217,12 +227,12 @@ func (v *bookView) setPrice(at weekQuery, o booking.Offer) {
 		v.Price += " per person"
 	}
 	if at.party > 1 {
-		v.Total = strconv.Itoa(at.party) + " people"
-		if !v.Free {
-			// No overflow: the price was checked for the whole capacity.
-			v.Total += ", " + amount(booking.Money{Minor: o.Price.Minor * int64(at.party), Currency: o.Price.Currency})
-		}
+		v.Heads = strconv.Itoa(at.party) + " people"
 	}
+	// No overflow: the price was checked for the whole capacity.
+	due := booking.Money{Minor: o.Price.Minor * int64(at.party), Currency: o.Price.Currency}
+	v.Due = amount(due)
+	v.Policy = describePolicyBefore(v.Resource.Policy, due)
 	v.From = at.from.String()
 	v.Form.Offer, v.Form.Party = at.offer, strconv.Itoa(at.party)
 }

@@ -5,5 +5,7 @@ var (
 	Amount = amount
 	ByDay  = byDay
 	Length = length
-	When   = when
+
+	DescribePolicyBefore = describePolicyBefore
+	When                 = when
 )

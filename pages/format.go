@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/payments"
 )
 
 // when formats the time of a booking, with the name of the zone.
@@ -33,6 +34,38 @@ func plural(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// statusText is the status of a booking for its customer.
+func statusText(s booking.Status) string {
+	switch s {
+	case booking.StatusPending:
+		return "waiting for payment"
+	case booking.StatusNoShow:
+		return "no-show"
+	}
+	return string(s)
+}
+
+// paymentText is the status of a payment for the customer.
+func paymentText(s payments.Status) string {
+	switch s {
+	case payments.StatusOpen:
+		return "not paid yet"
+	case payments.StatusFailed, payments.StatusExpired:
+		return "not paid"
+	case payments.StatusParked:
+		return "being checked"
+	}
+	return strings.ReplaceAll(string(s), "_", " ")
+}
+
+// price is [amount] for a booking that may cost nothing.
+func price(m booking.Money) string {
+	if m.IsZero() {
+		return "Free of charge"
+	}
+	return amount(m)
 }
 
 // amount formats money: EUR 12.50, JPY 1250.

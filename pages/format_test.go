@@ -67,3 +67,31 @@ func TestWhen_OtherDay(t *testing.T) {
 	require.Equal(t, "Tuesday, 1 December 2026, 23:00 to Wednesday, 2 December 2026, 01:00 (Asia/Tokyo)",
 		pages.When(booking.Booking{Start: start, End: start.Add(2 * time.Hour)}, zone))
 }
+
+// What a policy costs, before a time is chosen.
+func TestDescribePolicyBefore(t *testing.T) {
+	t.Parallel()
+	eur := func(minor int64) booking.Money { return booking.Money{Minor: minor, Currency: "eur"} }
+	for _, c := range []struct {
+		policy booking.Policy
+		price  booking.Money
+		want   string
+	}{
+		{booking.Policy{}, eur(2500), "You may cancel free of charge until it begins, and not after that."},
+		{booking.Policy{Never: true}, eur(2500), "It can be neither cancelled nor moved."},
+		{booking.Policy{FreeUntil: 48 * time.Hour, ClosedFrom: 48 * time.Hour}, eur(2500),
+			"You may cancel free of charge until 2 days before it begins, and not after that."},
+		{booking.Policy{FreeUntil: 48 * time.Hour, ClosedFrom: 2 * time.Hour, FeePercent: 50, FeeMinor: 500}, eur(5000),
+			"You may cancel free of charge until 2 days before it begins. After that, and until 2 hours before it begins, " +
+				"EUR 30.00 of EUR 50.00 is kept."},
+		{booking.Policy{FreeUntil: 48 * time.Hour, ClosedFrom: time.Hour}, eur(2500),
+			"You may cancel free of charge until 1 hour before it begins, and not after that."},
+		{booking.Policy{FreeUntil: 365 * 24 * time.Hour, FeePercent: 100}, eur(2500),
+			"You may cancel free of charge until 365 days before it begins. After that, and until it begins, " +
+				"EUR 25.00 of EUR 25.00 is kept."},
+		{booking.Policy{FreeUntil: 48 * time.Hour, ClosedFrom: time.Hour, FeePercent: 50}, eur(0),
+			"You may cancel until 1 hour before it begins."},
+	} {
+		require.Equal(t, c.want, pages.DescribePolicyBefore(c.policy, c.price))
+	}
+}

@@ -23,7 +23,7 @@ type bookingView struct {
 	Party                      int
 	Amount, Payment            string
 	Status                     booking.Status
-	ID                         string
+	StatusText, ID             string
 	// Again reloads the page, Pay is Stripe's page while the booking can be paid for, and
 	// Keep is the permanent link of the booking.
 	Again, Pay, Keep string
@@ -45,10 +45,10 @@ func (p *Pages) showBooking(w http.ResponseWriter, r *http.Request) {
 	v := bookingView{
 		page: p.page("Your booking"),
 		What: f.what(), When: when(b, f.zone), Name: b.Customer.Name(), Party: b.Party,
-		Phone: b.Customer.Phone, Note: b.Note, Amount: amount(b.Amount), Status: b.Status, ID: b.ID,
+		Phone: b.Customer.Phone, Note: b.Note, Amount: price(b.Amount), Status: b.Status, StatusText: statusText(b.Status), ID: b.ID,
 	}
 	if f.payment != nil {
-		v.Payment = string(f.payment.Status())
+		v.Payment = paymentText(f.payment.Status())
 	}
 	if v.setHeadline(f) {
 		v.setRefresh(p.prefix, r)

@@ -105,6 +105,32 @@ func describePolicy(b booking.Booking, t booking.Terms, zone *time.Location) str
 	return "You may cancel free of charge until " + moment(t.FreeUntil, zone) + ", and not after that."
 }
 
+// describePolicyBefore describes a policy before a time is chosen, for a price.
+func describePolicyBefore(p booking.Policy, price booking.Money) string {
+	start := time.Unix(0, 0).Add(2 * maxNoticeOfPolicy)
+	b := booking.Booking{Kind: booking.KindBooking, Status: booking.StatusConfirmed, Start: start, Amount: price, Policy: p}
+	before := func(d time.Duration) string {
+		if d == 0 {
+			return "it begins"
+		}
+		return length(d) + " before it begins"
+	}
+	late := b.Terms(start.Add(-p.FreeUntil))
+	switch {
+	case p.Never:
+		return "It can be neither cancelled nor moved."
+	case price.Minor == 0:
+		return "You may cancel until " + before(p.ClosedFrom) + "."
+	case late.Allowed && late.Fee.Minor > 0:
+		return "You may cancel free of charge until " + before(p.FreeUntil) + ". After that, and until " +
+			before(p.ClosedFrom) + ", " + amount(late.Fee) + " of " + amount(price) + " is kept."
+	}
+	return "You may cancel free of charge until " + before(p.ClosedFrom) + ", and not after that."
+}
+
+// maxNoticeOfPolicy is the most that a policy asks for, see [booking.Policy].
+const maxNoticeOfPolicy = 365 * 24 * time.Hour
+
 // notApplied says what happens on cancelling to money that does not pay for the booking,
 // or "".
 func (f details) notApplied() string {

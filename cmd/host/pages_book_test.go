@@ -168,7 +168,10 @@ func TestPagesBook_Week(t *testing.T) {
 		page = c.get(first(t, later, page)).body
 	}
 	require.NotRegexp(t, later, page)
-	require.Equal(t, http.StatusOK, c.get("/?from=garbage&resource=nowhere").status)
+	require.Equal(t, http.StatusOK, c.get("/?from=garbage").status)
+	unknown := c.get("/?resource=nowhere")
+	require.Equal(t, http.StatusNotFound, unknown.status)
+	require.Contains(t, unknown.body, "This cannot be booked")
 }
 
 func TestPagesLogin_Session(t *testing.T) {
