@@ -15,6 +15,7 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/metrics"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
+	"github.com/booking-platform/booking-platform/customers"
 	"github.com/booking-platform/booking-platform/health"
 	"github.com/booking-platform/booking-platform/migrations"
 	"github.com/booking-platform/booking-platform/pages"
@@ -25,20 +26,21 @@ import (
 
 // services holds the packages that one host is made of.
 type services struct {
-	cfg      config.Config
-	db       *sql.DB
-	logger   *slog.Logger
-	bookings *booking.Store
-	payments *payments.Payments
-	receiver *webhook.Receiver
-	users    *auth.UserTable
-	auth     *auth.Auth
-	limiter  *bookingLimiter
-	ready    *health.Readiness
-	stats    *middleware.Stats
-	metrics  *metrics.Metrics
-	paused   *maintenance
-	clientIP *middleware.ClientIP
+	cfg       config.Config
+	db        *sql.DB
+	logger    *slog.Logger
+	bookings  *booking.Store
+	payments  *payments.Payments
+	receiver  *webhook.Receiver
+	users     *auth.UserTable
+	auth      *auth.Auth
+	customers *customers.Customers
+	limiter   *bookingLimiter
+	ready     *health.Readiness
+	stats     *middleware.Stats
+	metrics   *metrics.Metrics
+	paused    *maintenance
+	clientIP  *middleware.ClientIP
 
 	stripeFake *stripetest.Server // nil with a real Stripe account.
 }
@@ -64,7 +66,10 @@ func newServices(cfg config.Config, db *sql.DB, self string, logger *slog.Logger
 	s.bookings, err = booking.New(db, booking.Options{
 		Logger: logger, OwnerSecrets: owners, CompleteAfter: 24 * time.Hour, Prepare: cfg.Prepare,
 		MaxHoldsPerEmail: cfg.HoldsPerEmail, MaxHoldsPerEmailAnywhere: cfg.HoldsPerEmailAnywhere,
-		MaxHoldsPerClient: cfg.HoldsPerAddress, OnStep: observe,
+		MaxHoldsPerClient: cfg.HoldsPerAddress, OnStep: observe, PersonalDataFor: cfg.PersonalDataFor,
+		KeepPersonalData: func(ctx context.Context, ids []string) ([]string, error) {
+			return s.payments.UnsettledBookings(ctx, ids)
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -73,8 +78,8 @@ func newServices(cfg config.Config, db *sql.DB, self string, logger *slog.Logger
 	s.payments, err = payments.New(db, s.bookings, s.cfg.StripeSecretKey, s.cfg.AppURL, payments.Options{
 		Logger: logger, BaseURL: s.cfg.StripeAPIBase, RequestID: middleware.RequestID,
 		Account: s.cfg.StripeAccount, MissingIsGone: s.stripeFake != nil, OnStep: observe,
-		Admit:  s.limiter.admitBooking,
-		Texts:  checkoutTexts,
+		Admit: s.limiter.admitBooking,
+		Texts: checkoutTexts, PersonalDataFor: cfg.PersonalDataFor,
 		OnBook: func(_ context.Context, result string, _ error) { s.metrics.Hold(result) },
 	})
 	if err != nil {
@@ -82,7 +87,8 @@ func newServices(cfg config.Config, db *sql.DB, self string, logger *slog.Logger
 	}
 	s.receiver, err = webhook.New(db, s.cfg.StripeWebhookSecrets, webhook.Options{
 		Logger: logger, Name: config.ReceiverName, Prepare: cfg.Prepare, Mode: modeOf(s.cfg.StripeSecretKey),
-		MaxBody: routeLimits["/webhook"].Body, OnStep: observe,
+		MaxBody: routeLimits["/webhook"].Body, OnStep: observe, PersonalDataFor: cfg.PersonalDataFor,
+		Erased:        s.payments.IsErased,
 		ClientAddress: func(req *http.Request) string { return middleware.Network(req.Context()) },
 	})
 	if err != nil {
@@ -100,6 +106,11 @@ func newServices(cfg config.Config, db *sql.DB, self string, logger *slog.Logger
 		Cookie: auth.CookieOptions{Insecure: !cfg.Cookie.Secure, SameSite: cfg.Cookie.SameSite,
 			Domain: cfg.Cookie.Domain},
 	})
+	if err != nil {
+		return nil, err
+	}
+	s.customers, err = customers.New(customers.Parts{Bookings: s.bookings, Payments: s.payments,
+		Ledgers: []*webhook.Ledger{s.receiver.Ledger()}, Users: s.users}, customers.Options{Logger: logger})
 	if err != nil {
 		return nil, err
 	}

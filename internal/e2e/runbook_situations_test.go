@@ -30,6 +30,14 @@ var situations = map[string]situation{
 		require.Equal(n.t, "confirmed", n.value(`SELECT status FROM booking_platform.bookings WHERE id = $1::uuid`,
 			n.paid.ID))
 	}},
+	"personal-data": {before: map[int]func(*incident){0: func(n *incident) {
+		n.command("", "user", "disable", "ada@example.com")
+		n.exec(`UPDATE booking_platform.bookings SET during = during_before, blocked = during_before FROM (
+			SELECT id AS past, tstzrange(lower(during) - interval '1 year', upper(during) - interval '1 year') AS during_before
+			FROM booking_platform.bookings) p WHERE id = p.past`)
+	}}, after: func(n *incident) {
+		require.Equal(n.t, "0", n.value(`SELECT count(*) FROM booking_platform.bookings WHERE email <> ''`))
+	}},
 	"invalid-signatures": {before: map[int]func(*incident){0: func(n *incident) {
 		require.Equal(n.t, 400, n.deliver(map[string]any{"id": "evt_1", "object": "event", "type": "x"},
 			"whsec_of_another_endpoint"))

@@ -72,6 +72,9 @@ type Config struct {
 	// which is text on a terminal in development.
 	LogLevel  slog.Level
 	LogFormat string
+	// PersonalDataFor is how long after its end a booking keeps its customer; 0 is for
+	// ever.
+	PersonalDataFor time.Duration
 }
 
 // Cookie is the attributes of the session cookie.
@@ -115,6 +118,7 @@ func Read(environ map[string]string) (Config, Problems) {
 		ShutdownGrace:        time.Duration(e.ShutdownGrace.value) * time.Second,
 		LogLevel:             slog.Level(e.LogLevel),
 		LogFormat:            string(e.LogFormat),
+		PersonalDataFor:      time.Duration(e.PersonalDataDays.value) * 24 * time.Hour,
 	}
 	if !c.Metrics.Set {
 		c.Metrics.Address = metricsDefault

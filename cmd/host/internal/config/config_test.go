@@ -273,6 +273,7 @@ func TestLoad_AllProblemsAtOnce(t *testing.T) {
 		"COOKIE_SAMESITE": "x", "COOKIE_DOMAIN": "a b", "EMBEDDED_POSTGRES_REPOSITORY": "x", "ADMIN_EMAIL": "x",
 		"HOLDS_PER_EMAIL": "x", "HOLDS_PER_ADDRESS": "x", "BOOKINGS_PER_MINUTE": "x", "METRICS_ADDR": "x",
 		"DATABASE_POOL": "x", "MAX_CONNECTIONS": "x", "SHUTDOWN_GRACE": "x", "LOG_LEVEL": "x", "LOG_FORMAT": "x",
+		"PERSONAL_DATA_DAYS": "x",
 	}
 	_, err := config.Load(wrong)
 	require.Error(t, err)
@@ -328,6 +329,8 @@ func TestLoad_Values(t *testing.T) {
 	require.Equal(t, 5*time.Second, load("SHUTDOWN_GRACE", "5").ShutdownGrace)
 	require.Equal(t, slog.LevelWarn, load("LOG_LEVEL", "WARN").LogLevel)
 	require.Equal(t, config.LogText, load("LOG_FORMAT", "text").LogFormat)
+	require.Zero(t, load().PersonalDataFor)
+	require.Equal(t, 730*24*time.Hour, load("PERSONAL_DATA_DAYS", "730").PersonalDataFor)
 	require.Equal(t, "http://localhost:8080", load("APP_URL", "http://localhost:8080/\r").AppURL)
 	require.Equal(t, config.TrustProxy{Count: 2}, load("TRUST_PROXY", "2").TrustProxy)
 	require.Equal(t, config.TrustProxy{}, load("TRUST_PROXY", "false").TrustProxy)

@@ -49,6 +49,7 @@ type environment struct {
 	ShutdownGrace      integer    `env:"SHUTDOWN_GRACE" envDefault:"0"`
 	LogLevel           logLevel   `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat          logFormat  `env:"LOG_FORMAT"`
+	PersonalDataDays   integer    `env:"PERSONAL_DATA_DAYS" envDefault:"0"`
 }
 
 // parse reads every variable. An empty one counts as absent, because compose files set
@@ -191,6 +192,8 @@ func (e *environment) checkRanges(problems *Problems) {
 		{"HOLDS_PER_EMAIL_ANYWHERE", &e.HoldsAnywhere, 0, 1000, limit},
 		{"BOOKINGS_PER_MINUTE", &e.BookingsPerMinute, 0, 1000, limit},
 		{"MAX_CONNECTIONS", &e.MaxConnections, 1, 1_000_000, "it is a whole number from 1 to 1000000"},
+		{"PERSONAL_DATA_DAYS", &e.PersonalDataDays, 0, 36500,
+			"it is a whole number of days, such as 730; 0 keeps personal data for ever"},
 		{"SHUTDOWN_GRACE", &e.ShutdownGrace, 0, 60, "it is a whole number of seconds, up to 60"},
 	} {
 		if c.n.set && (c.n.value < c.least || c.n.value > c.most) {
