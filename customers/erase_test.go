@@ -221,6 +221,32 @@ func TestErase_NothingIsLeft(t *testing.T) {
 	w.requireBooks()
 }
 
+// A member of staff is erased from the actors of what belongs to customers.
+func TestErase_StaffActors(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.login(augusta)
+	actor := "user:" + strings.ToLower(augusta.Email)
+	b := w.hold(others[0])
+	pay, err := w.payments.RecordDesk(t.Context(), payments.DeskPayment{BookingID: b.ID, Amount: b.Amount,
+		Method: "cash", Actor: actor})
+	require.NoError(t, err)
+	refund, err := w.payments.Refund(t.Context(), payments.RefundRequest{PaymentID: pay.ID, Cause: "c", Actor: actor})
+	require.NoError(t, err)
+	_, err = w.payments.MarkRefundPaid(t.Context(), payments.PaidRefund{RefundID: refund.ID, Actor: actor})
+	require.NoError(t, err)
+	_, err = w.users.Disable(t.Context(), augusta.Email)
+	require.NoError(t, err)
+	require.NotEmpty(t, w.traces(augusta))
+	report, err := w.people.Erase(t.Context(), augusta.Email, customers.EraseOptions{})
+	require.NoError(t, err)
+	require.Equal(t, 3, report.Actors, "an entry of the history, the payment and its refund")
+	require.Empty(t, w.traces(augusta))
+	got, err := w.bookings.Get(t.Context(), b.ID)
+	require.NoError(t, err)
+	require.Equal(t, others[0], got.Customer)
+}
+
 // Events that arrive after an erasure are applied, and do not bring the customer back.
 func TestErase_LateEvents(t *testing.T) {
 	t.Parallel()

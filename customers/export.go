@@ -74,6 +74,7 @@ type disputeJSON struct {
 
 type paymentJSON struct {
 	ID              string    `json:"id"`
+	Kind            string    `json:"kind"`
 	Status          string    `json:"status"`
 	StripeSessionID string    `json:"stripeSessionId"`
 	PaymentIntentID string    `json:"stripePaymentIntentId"`
@@ -81,6 +82,8 @@ type paymentJSON struct {
 	Captured        moneyJSON `json:"captured"`
 	Refunded        moneyJSON `json:"refunded"`
 	Lost            moneyJSON `json:"lost"`
+	Method          string    `json:"method"`
+	Reference       string    `json:"reference"`
 	Unapplied       string    `json:"unapplied"`
 	Parked          string    `json:"parked"`
 	ExpiresAt       time.Time `json:"expiresAt"`
@@ -296,7 +299,7 @@ func (c *Customers) payments(ctx context.Context, bookingIDs []string) (map[stri
 
 func paymentOf(pay payments.Payment, refunds []payments.Refund, disputes []payments.Dispute) paymentJSON {
 	one := paymentJSON{
-		ID: pay.ID, Status: string(pay.Status()), StripeSessionID: pay.SessionID,
+		ID: pay.ID, Kind: string(pay.Kind), Method: pay.Method, Reference: pay.Reference, Status: string(pay.Status()), StripeSessionID: pay.SessionID,
 		PaymentIntentID: pay.PaymentIntentID, Amount: moneyOf(pay.Amount), Captured: moneyOf(pay.Captured),
 		Refunded: moneyOf(pay.Refunded), Lost: moneyOf(pay.Lost), Unapplied: pay.Unapplied, Parked: pay.ParkedReason,
 		ExpiresAt: pay.ExpiresAt, CreatedAt: pay.CreatedAt, UpdatedAt: pay.UpdatedAt, Parameters: pay.Parameters(),

@@ -292,39 +292,64 @@ func erasedActor(actor string) string {
 	return kind + ":erased"
 }
 
-// actorPage is how many refunds one statement of EraseActor reads.
+// actorPage is how many rows one statement of EraseActor reads.
 const actorPage = 5000
 
-const eraseActorSQL = `
+const eraseRefundActorSQL = `
 WITH page AS MATERIALIZED (
-	SELECT r.id, r.actor FROM booking_platform.refunds r WHERE r.id > $1::uuid ORDER BY r.id LIMIT $4::integer
+	SELECT r.id, lower(r.actor) = lower($2::text) AS made, lower(r.settled_by) = lower($2::text) AS settled
+	FROM booking_platform.refunds r WHERE r.id > $1::uuid ORDER BY r.id LIMIT $4::integer
 ), erased AS (
-	UPDATE booking_platform.refunds AS r SET actor = $3::text
-	FROM page p WHERE r.id = p.id AND lower(p.actor) = lower($2::text)
+	UPDATE booking_platform.refunds AS r SET actor = CASE WHEN p.made THEN $3::text ELSE r.actor END,
+		settled_by = CASE WHEN p.settled THEN $3::text ELSE r.settled_by END
+	FROM page p WHERE r.id = p.id AND (p.made OR p.settled)
 	RETURNING r.id
 )
 SELECT (SELECT count(*) FROM page), (SELECT count(*) FROM erased),
 	coalesce((SELECT p.id::text FROM page p ORDER BY p.id DESC LIMIT 1), $1::text)`
 
-// EraseActor removes a person from the actors of refunds: what follows the colon of an
-// actor such as "user:ada@example.com" becomes "erased". It returns how many changed. All
-// refunds are read, in statements of 5,000 rows. Safe on several replicas.
+const erasePaymentActorSQL = `
+WITH page AS MATERIALIZED (
+	SELECT o.id, o.actor FROM booking_platform.payments o WHERE o.id > $1::uuid ORDER BY o.id LIMIT $4::integer
+), erased AS (
+	UPDATE booking_platform.payments AS p SET actor = $3::text
+	FROM page o WHERE p.id = o.id AND lower(o.actor) = lower($2::text)
+	RETURNING p.id
+)
+SELECT (SELECT count(*) FROM page), (SELECT count(*) FROM erased),
+	coalesce((SELECT o.id::text FROM page o ORDER BY o.id DESC LIMIT 1), $1::text)`
+
+// EraseActor removes a person from the actors of payments and refunds: what follows the
+// colon of an actor such as "user:ada@example.com" becomes "erased". It returns how many
+// rows changed. All rows are read, in statements of 5,000. Safe on several replicas.
 func (p *Payments) EraseActor(ctx context.Context, actor string) (int, error) {
-	erased, after := 0, uuid.Nil.String()
+	erased := 0
 	if actor == "" || actor == erasedActor(actor) {
 		return 0, nil
 	}
-	for {
-		var seen, changed int
-		err := p.inTxRetry(ctx, "erase an actor", func(tx *sql.Tx) error {
-			return tx.QueryRowContext(ctx, eraseActorSQL, after, actor, erasedActor(actor), actorPage).
-				Scan(&seen, &changed, &after)
-		})
-		erased += changed
-		if err != nil || seen < actorPage {
+	for _, query := range []string{erasePaymentActorSQL, eraseRefundActorSQL} {
+		n, err := p.eraseActor(ctx, query, actor)
+		erased += n
+		if err != nil {
 			return erased, err
 		}
 	}
+	return erased, nil
+}
+
+func (p *Payments) eraseActor(ctx context.Context, query, actor string) (erased int, err error) {
+	for after, seen := uuid.Nil.String(), actorPage; seen == actorPage; {
+		changed := 0
+		err := p.inTxRetry(ctx, "erase an actor", func(tx *sql.Tx) error {
+			return tx.QueryRowContext(ctx, query, after, actor, erasedActor(actor), actorPage).
+				Scan(&seen, &changed, &after)
+		})
+		erased += changed
+		if err != nil {
+			return erased, err
+		}
+	}
+	return erased, nil
 }
 
 func idArray(ids []string) string {
