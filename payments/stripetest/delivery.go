@@ -78,7 +78,7 @@ func (s *Server) takeDue() (due []*shipment, pause time.Duration, changed <-chan
 		case e.due.After(now):
 			pause = min(pause, e.due.Sub(now))
 		case s.inFlight < maxInFlight:
-			e.inFlight = true
+			e.inFlight, e.began = true, now
 			s.inFlight++
 			due = append(due, e)
 		}
@@ -97,7 +97,8 @@ func (s *Server) deliver(ctx context.Context, e *shipment) {
 	s.inFlight--
 	over := a.OK() || e.Delivered
 	if !over {
-		e.due = s.now().Add(s.opts.Backoff[min(e.failures, len(s.opts.Backoff)-1)])
+		// From its beginning: Advance may move the clock while it is under way.
+		e.due = e.began.Add(s.opts.Backoff[min(e.failures, len(s.opts.Backoff)-1)])
 		e.failures++
 		e.GivenUp = s.now().Sub(e.CreatedAt) >= deliverFor
 		over = e.GivenUp
@@ -168,6 +169,7 @@ func Sign(payload []byte, secret string, at time.Time) string {
 type shipment struct {
 	*event
 	due      time.Time // of the next attempt
+	began    time.Time // of the last attempt
 	failures int       // attempts that failed
 	inFlight bool      // an attempt is being made
 }

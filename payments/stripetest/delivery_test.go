@@ -148,6 +148,40 @@ func TestDelivery_AdvanceEndsPause(t *testing.T) {
 	require.Len(t, s.Events()[0].Attempts, 2)
 }
 
+// An attempt that is under way while the clock is advanced ends in a pause that is over.
+func TestDelivery_AdvanceDuringAttempt(t *testing.T) {
+	t.Parallel()
+	begun, release := make(chan struct{}, 3), make(chan struct{})
+	r := receive(t, func(w http.ResponseWriter, req *http.Request) {
+		begun <- struct{}{}
+		select {
+		case <-release:
+		case <-req.Context().Done():
+		}
+		w.WriteHeader(http.StatusInternalServerError)
+	})
+	s := start(t, stripetest.Options{WebhookURL: r.url, Backoff: []time.Duration{time.Hour}}).run(t)
+	id, paid := s.create(t).ID, make(chan error, 1)
+	go func() { // Waits for the first answer.
+		_, err := s.Pay(within(t), id)
+		paid <- err
+	}()
+	for range 2 {
+		select {
+		case <-begun:
+		case <-time.After(20 * time.Second):
+			t.Fatal("no attempt after the pause")
+		}
+		s.Advance(time.Hour)
+		select {
+		case release <- struct{}{}:
+		case <-time.After(20 * time.Second):
+			t.Fatal("the attempt has ended")
+		}
+	}
+	require.NoError(t, <-paid)
+}
+
 func TestDelivery_HangingOneDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	stuck := make(chan struct{})
