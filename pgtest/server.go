@@ -182,8 +182,16 @@ func (s *session) within(ctx context.Context, do func(context.Context) error) er
 // create makes a database with the session's settings. Names have letters, digits and
 // underscores only.
 func (s *session) create(ctx context.Context, name, from string) error {
-	if _, err := s.admin.ExecContext(ctx, `CREATE DATABASE "`+name+`" TEMPLATE "`+from+`"`+s.strategy); err != nil {
-		return fmt.Errorf("create %s from %s: %w", name, from, err)
+	for {
+		_, err := s.admin.ExecContext(ctx, `CREATE DATABASE "`+name+`" TEMPLATE "`+from+`"`+s.strategy)
+		if err == nil {
+			break
+		}
+		// On a busy machine a session of the template may take longer to end than Postgres
+		// waits.
+		if sqlState(err) != "55006" || ctx.Err() != nil {
+			return fmt.Errorf("create %s from %s: %w", name, from, err)
+		}
 	}
 	// A copy does not inherit the settings of its template.
 	return s.applySettings(ctx, name)
