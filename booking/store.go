@@ -61,7 +61,8 @@ type Options struct {
 	// rows that belong to it, such as an outgoing message. An error rolls the change
 	// back, and the operation returns it; in a caller's transaction ([Store.Tx]), which is
 	// then to be rolled back, as after an error of the database. A booking that only gets
-	// other units, a longer hold or another owner token does not change in this sense.
+	// other units, a longer hold, another owner token or a note in its history does not
+	// change in this sense.
 	//
 	// The transaction may be rolled back and run again, and then OnChange is called again,
 	// so it must not send anything itself. It may be called concurrently, and the booking
