@@ -138,8 +138,9 @@ func (c *cli) rootCommand() *cobra.Command {
 			Args:    noArguments,
 			RunE:    serving,
 		},
-		c.migrateCommand(), c.resourceCommand(), c.eventsCommand(), c.paymentCommand(), c.bookingCommand(), c.customerCommand(),
-		c.userCommand(), c.maintenanceCommand(), c.doctorCommand(), c.healthcheckCommand(), c.versionCommand(), c.manCommand(), help,
+		c.migrateCommand(), c.resourceCommand(), c.eventsCommand(), c.paymentCommand(), c.bookingCommand(),
+		c.customerCommand(), c.userCommand(), c.maintenanceCommand(), c.doctorCommand(), c.healthcheckCommand(),
+		c.versionCommand(), c.manCommand(), help,
 	)
 	addCompletion(root)
 	eachCommand(root, func(cmd *cobra.Command) {

@@ -153,7 +153,7 @@ func explainAdd(err error, by payments.PaidBy) error {
 		return fmt.Errorf("%s was paid with %s, and the booking costs %s; nothing was changed", by.StripeID,
 			amount.Amount, amount.Price)
 	case errors.Is(err, payments.ErrNotFound):
-		return fmt.Errorf("Stripe does not know %s; is STRIPE_SECRET_KEY of its account and mode?", by.StripeID)
+		return fmt.Errorf("%s is not known at Stripe; is STRIPE_SECRET_KEY of its account and mode?", by.StripeID)
 	case errors.Is(err, booking.ErrSlotTaken):
 		return errors.New("the slot is taken; nothing was changed")
 	}

@@ -80,7 +80,8 @@ func TestMigrate_UpNamesBlocker(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			go func() {
-				ended <- host.Run(ctx, []string{"migrate", "up"}, map[string]string{"DATABASE_URL": url}, &stdout, &stderr)
+				ended <- host.Run(ctx, []string{"migrate", "up"}, map[string]string{"DATABASE_URL": url}, &stdout,
+					&stderr)
 			}()
 			eventually(t, "the session is named", func() bool {
 				return strings.Contains(stderr.String(), "waiting for the session with pid "+pid+" ")

@@ -37,7 +37,9 @@ standard input. 'docker exec -i' shows what is typed: use 'docker exec -it', or 
   host user add --generate ada@example.com
   echo "$PASSWORD" | host user add ada@example.com`,
 		Args: emailNoPassword,
-		RunE: c.action(func(ctx context.Context, args []string) error { return c.addUser(ctx, args[0], role, generate) }),
+		RunE: c.action(func(ctx context.Context, args []string) error {
+			return c.addUser(ctx, args[0], role, generate)
+		}),
 	})
 	generateFlag(add)
 	add.Flags().Func("role", "the `ROLE`: "+strings.Join(userRoles, ", ")+" (default "+role+")",

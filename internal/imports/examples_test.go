@@ -27,7 +27,8 @@ func TestExamples_WorkElsewhereAndAreLinked(t *testing.T) {
 		mains++
 		folder := path.Dir(name)
 		comment, _, _ := strings.Cut(string(text), "\npackage main")
-		require.Regexp(t, `(?m)^//\t.*go run (\./`+regexp.QuoteMeta(folder)+`|\.)$`, comment, "%s names no command", name)
+		require.Regexp(t, `(?m)^//\t.*go run (\./`+regexp.QuoteMeta(folder)+`|\.)$`, comment,
+			"%s names no command", name)
 		require.Contains(t, files, folder+"/README.md")
 		require.Contains(t, files, folder+"/main_test.go")
 		require.Contains(t, string(files["README.md"]), "("+folder+")", "README.md has no link to %s", folder)

@@ -144,8 +144,8 @@ func (e *examination) metrics(ctx context.Context) ([]Finding, error) {
 	status, body, err = fetch(ctx, "http://"+net.JoinHostPort(reachableAt(own, ownUnspecified), ownPort)+"/health")
 	if err == nil && status == http.StatusOK && strings.TrimSpace(body) == `{"status":"ok"}` {
 		if slow {
-			return []Finding{warning(MetricsAddress, "a host runs here, and "+at+" does not answer in time, as when its "+
-				"database hangs", "See the findings about the database, then run doctor again.")}, nil
+			return []Finding{warning(MetricsAddress, "a host runs here, and "+at+" does not answer in time, as when "+
+				"its database hangs", "See the findings about the database, then run doctor again.")}, nil
 		}
 		return []Finding{warning(MetricsAddress, "a host runs here, and nothing answers at "+at,
 				"Look for METRICS_ADDR in the log of the host's start, and run doctor with the environment of the "+

@@ -42,7 +42,8 @@ func (e *examination) adminUser(ctx context.Context) ([]Finding, error) {
 	switch {
 	case configured.Email != "" && !configured.Active:
 		return []Finding{e.inProduction(AdminUser, "the user of ADMIN_EMAIL is disabled, and no other is an active ADMIN: "+
-			"a start does not enable it", "Run: host user enable "+configured.Email+", and host user passwd if needed.")}, nil
+			"a start does not enable it",
+			"Run: host user enable "+configured.Email+", and host user passwd if needed.")}, nil
 	case configured.Email != "":
 		return []Finding{e.inProduction(AdminUser, "the user of ADMIN_EMAIL has the role "+configured.Role+
 			", and no other is an active ADMIN", "Run: host user role "+configured.Email+" ADMIN.")}, nil

@@ -63,8 +63,8 @@ func New(opts Options) *Metrics {
 		registry: prometheus.NewRegistry(), logger: opts.Logger,
 		requests: newRequests(), holds: newHolds(opts.Results), steps: newSteps(opts.Steps),
 	}
-	m.registry.MustRegister(build, maintenance, m.requests, m.holds, m.steps.runs, m.steps.items, m.steps.success, m.steps.duration,
-		deliveries{opts.Webhook}, newDatabase(opts.Sources, opts.Logger),
+	m.registry.MustRegister(build, maintenance, m.requests, m.holds, m.steps.runs, m.steps.items, m.steps.success,
+		m.steps.duration, deliveries{opts.Webhook}, newDatabase(opts.Sources, opts.Logger),
 		collectors.NewDBStatsCollector(opts.DB, "booking_platform"), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

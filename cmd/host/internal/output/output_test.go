@@ -104,7 +104,7 @@ func TestPrinter_TextAndJSON(t *testing.T) {
 		"no refunds": {func(p output.Printer) error { return p.Refunds(nil) }, "", "", ""},
 		"resources": {func(p output.Printer) error {
 			return p.Resources([]booking.Resource{{Slug: "court", Name: strings.Repeat("long ", 20), Capacity: 2,
-				Price: euro(2500), TimeZone: "UTC"}})
+				Price: euro(2500), TimeZone: "UTC", Inactive: true}})
 		}, "court " + strings.Repeat("long ", 12) + "… 2 25.00 EUR 0 UTC no\n", `"slug":"court"`, ""},
 		"a resource as a file": {func(p output.Printer) error {
 			return p.ResourceFile([]booking.Resource{{Slug: "court", Name: "Court", Price: euro(2500)}})

@@ -76,7 +76,8 @@ func newPaymentJSON(p payments.Payment, refunds []payments.Refund, disputes []pa
 		Currency: p.Amount.Currency, Captured: p.Captured.Minor, CaptureCurrency: p.Captured.Currency,
 		Refunded: p.Refunded.Minor, Lost: p.Lost.Minor, OpenDisputes: p.OpenDisputes, ParkedReason: p.ParkedReason,
 		Unapplied: p.Unapplied, StripeSessionID: p.SessionID, PaymentIntentID: p.PaymentIntentID,
-		Method: p.Method, Reference: p.Reference, Actor: p.Actor, ReconciledAt: p.ReconciledAt, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
+		Method: p.Method, Reference: p.Reference, Actor: p.Actor, ReconciledAt: p.ReconciledAt,
+		CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 	}
 	for _, r := range refunds {
 		line.Refunds = append(line.Refunds, newRefundJSON(r))
@@ -147,8 +148,8 @@ func (p Printer) Payment(pay payments.Payment, refunds []payments.Refund, disput
 		{"requested", pay.Amount.String()}, {"paid", pay.Captured.String()}, {"refunded", pay.Refunded.String()},
 		{"lost to disputes", lost}, {"Stripe account", Escape(pay.Account)}, {"session", Escape(pay.SessionID)},
 		{"payment intent", Escape(pay.PaymentIntentID)}, {"paid by", Escape(pay.Method)},
-		{"reference", Escape(pay.Reference)}, {"recorded by", Escape(pay.Actor)}, {"read from Stripe", formatTime(pay.ReconciledAt)},
-		{"created", formatTime(pay.CreatedAt)}, {"changed", formatTime(pay.UpdatedAt)},
+		{"reference", Escape(pay.Reference)}, {"recorded by", Escape(pay.Actor)},
+		{"read from Stripe", formatTime(pay.ReconciledAt)}, {"created", formatTime(pay.CreatedAt)}, {"changed", formatTime(pay.UpdatedAt)},
 	})
 	if err != nil {
 		return err
