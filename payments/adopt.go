@@ -43,6 +43,9 @@ func (e *AmountError) Error() string {
 // PaymentIntent from Stripe and applies what it finds, so that no event is needed. Stripe
 // must capture it automatically, or the caller before the hold ends.
 //
+// Refunds reverse the transfer to its Connect destination and the application fee that it
+// has when it is adopted.
+//
 // One PaymentIntent pays for one booking, and a booking has one open payment at a time. A
 // repeat returns the same payment. Adopt must not be called in a transaction: it calls
 // Stripe, and the booking must be committed.
@@ -52,8 +55,8 @@ func (e *AmountError) Error() string {
 // payment, and if the PaymentIntent is cancelled; booking.ErrHoldExpired. Money that has
 // come is always adopted, unless the booking is free. Further errors: [ErrAdopted];
 // booking.ErrNotFound; [ErrNotFound] if Stripe does not know the PaymentIntent, or id is
-// not one; [ErrUnavailable]. Safe on several replicas at once and beside events. One or
-// two calls to Stripe and a transaction of about eight statements.
+// not one; [ErrUnavailable]. Safe on several replicas at once and beside events. One to
+// three calls to Stripe and a transaction of about eight statements.
 func (p *Payments) Adopt(ctx context.Context, bookingID, paymentIntentID string) (Payment, error) {
 	found, err := p.readAdoptable(ctx, paymentIntentID)
 	if err != nil {
@@ -101,7 +104,7 @@ func (p *Payments) readAdoptable(ctx context.Context, id string) (stripeState, e
 func (p *Payments) readEither(ctx context.Context, id string) (stripeState, error) {
 	switch {
 	case stripeID(id, "cs_"):
-		return p.readSession(ctx, id)
+		return p.readLostSession(ctx, id)
 	case !stripeID(id, "pi_"):
 		return stripeState{}, ErrNotFound
 	}
@@ -119,9 +122,29 @@ func (p *Payments) readEither(ctx context.Context, id string) (stripeState, erro
 	params.Single = true
 	list := p.sessions.List(params)
 	if list.Next() {
-		return p.readSession(ctx, list.CheckoutSession().ID)
+		return p.readLostSession(ctx, list.CheckoutSession().ID)
 	}
 	return state, list.Err()
+}
+
+// readLostSession also reads the session's PaymentIntent, which says what a refund
+// reverses.
+func (p *Payments) readLostSession(ctx context.Context, id string) (stripeState, error) {
+	state, err := p.readSession(ctx, id)
+	if err != nil || state.intent == "" {
+		return state, err
+	}
+	found, err := p.getIntent(ctx, state.intent)
+	if err != nil {
+		return state, err
+	}
+	state.reversed(found)
+	return state, nil
+}
+
+// reversed notes a Connect destination and an application fee, which a refund reverses.
+func (s *stripeState) reversed(found *stripe.PaymentIntent) {
+	s.transfer, s.fee = found.TransferData != nil, found.ApplicationFeeAmount > 0
 }
 
 const adoptedSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
@@ -135,7 +158,8 @@ const adoptSQL = `
 INSERT INTO booking_platform.payments AS p (id, booking_id, kind, stripe_session_id, stripe_payment_intent_id,
 	checkout_url, amount_minor, currency, parameters, account, completed, session_expires_at, asked_at, refunds_unknown)
 SELECT $1::uuid, b.id, $3::text, nullif($4::text, ''), nullif($5::text, ''), $6::text, b.amount_minor, b.currency,
-	'{}', $7::text, $8::boolean, LEAST(b.hold_expires_at, lower(b.during)),
+	json_strip_nulls(json_build_object('transfer', nullif($10::boolean, false), 'fee', nullif($11::boolean, false))),
+	$7::text, $8::boolean, LEAST(b.hold_expires_at, lower(b.during)),
 	CASE WHEN $8::boolean THEN statement_timestamp() END, $9::integer
 FROM booking_platform.bookings b
 WHERE b.id = $2::uuid AND b.amount_minor > 0 AND ($8::boolean OR b.status = 'pending'
@@ -192,7 +216,7 @@ func (p *Payments) insertAdopted(ctx context.Context, q booking.Querier, b booki
 		refunds = 1
 	}
 	pay, err := scanPayment(q.QueryRowContext(ctx, adoptSQL, id, b.ID, string(found.kind()), found.session.ID,
-		found.intent, found.url, p.account, coming, refunds))
+		found.intent, found.url, p.account, coming, refunds, found.transfer, found.fee))
 	if !errors.Is(err, sql.ErrNoRows) {
 		return pay, err
 	}
@@ -266,6 +290,7 @@ func (p *Payments) stateOfIntent(found *stripe.PaymentIntent, processing bool) s
 		o.LatestCharge = chargeID(found.LatestCharge.ID)
 	}
 	state := stripeState{intent: found.ID, charge: string(o.LatestCharge), session: o.asSession()}
+	state.reversed(found)
 	switch found.Status {
 	case stripe.PaymentIntentStatusSucceeded:
 		state.step, state.paid = p.handleCompleted, true

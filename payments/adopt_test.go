@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -588,4 +591,121 @@ func permutations(n int) [][]int {
 		}
 	}
 	return out
+}
+
+// A refund of a PaymentIntent with a Connect destination and a fee takes both back, whether
+// it was adopted or came back with a lost Checkout Session.
+func TestAdopt_RefundReversesTransfer(t *testing.T) {
+	t.Parallel()
+	var form atomic.Value
+	w := newWorld(t, setup{wrap: func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.Method == http.MethodPost && r.URL.Path == "/v1/refunds":
+				body, _ := io.ReadAll(r.Body)
+				values, _ := url.ParseQuery(string(body))
+				form.Store(values)
+				// The stand-in's charge has neither.
+				known := maps.Clone(values)
+				known.Del("reverse_transfer")
+				known.Del("refund_application_fee")
+				r.Body = io.NopCloser(strings.NewReader(known.Encode()))
+				next.ServeHTTP(rw, r)
+			case r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/v1/payment_intents/"):
+				rec := httptest.NewRecorder()
+				next.ServeHTTP(rec, r)
+				var intent map[string]any
+				_ = json.Unmarshal(rec.Body.Bytes(), &intent)
+				intent["transfer_data"], intent["application_fee_amount"] = map[string]any{"destination": "acct_1"}, 100
+				_ = json.NewEncoder(rw).Encode(intent)
+			default:
+				next.ServeHTTP(rw, r)
+			}
+		})
+	}})
+	b := w.hold(0)
+	w.payIntent(w.adopt(b))
+	lost := w.hold(1)
+	c := w.checkout(lost)
+	w.pay(c)
+	w.exec(`DELETE FROM booking_platform.payments WHERE booking_id = $1::uuid`, lost.ID)
+	_, err := w.bookings.Cancel(t.Context(), booking.CancelRequest{ID: lost.ID})
+	require.NoError(t, err)
+	booked, err := w.payments.BookPaid(t.Context(), booking.HoldRequest{Resource: "room", Start: slot(1), Customer: ada},
+		payments.PaidBy{StripeID: c.SessionID})
+	require.NoError(t, err)
+	for _, id := range []string{b.ID, booked.Booking.ID} {
+		_, err := w.payments.Cancel(t.Context(), booking.CancelRequest{ID: id})
+		require.NoError(t, err)
+		w.settle(1)
+		sent := form.Load().(url.Values)
+		require.Equal(t, [2]string{"true", "true"},
+			[2]string{sent.Get("reverse_transfer"), sent.Get("refund_application_fee")})
+		require.Equal(t, payments.StatusRefunded, w.payment(id).Status())
+	}
+}
+
+// The process ends before the commit: nothing is left, and a repeat, or the event, does
+// all of it once. BookPaid repeats its transaction by itself.
+func TestAdopt_EndsBeforeCommit(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		deaths   int32
+		enter    bool
+		bookings int
+	}{"adopted open": {0, false, 1}, "adopted paid": {1, false, 1}, "entered": {2, true, 2}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var deaths atomic.Int32
+			seen := map[payments.TransitionKind]int{}
+			w := newWorld(t, setup{stripe: stripetest.Options{Deliver: lostEvents}, opts: payments.Options{
+				OnTransition: func(ctx context.Context, tx payments.Tx, tr payments.Transition) error {
+					if deaths.Add(-1) >= 0 {
+						// The server ends the session, as it does for a killed client.
+						_, err := tx.ExecContext(ctx, `SELECT pg_terminate_backend(pg_backend_pid())`)
+						return err
+					}
+					seen[tr.Kind]++
+					return nil
+				}}})
+			b := w.hold(0)
+			id := w.intent(price, "eur", b.ID)
+			do := func() (err error) {
+				if c.enter {
+					_, err = w.payments.BookPaid(t.Context(), booking.HoldRequest{Resource: "room", Start: slot(1),
+						Customer: ada}, payments.PaidBy{StripeID: id})
+				} else {
+					_, err = w.payments.Adopt(t.Context(), b.ID, id)
+				}
+				return err
+			}
+			if c.deaths > 0 {
+				w.payIntent(id)
+				deaths.Store(c.deaths)
+				require.Error(t, do())
+				require.LessOrEqual(t, deaths.Load(), int32(0))
+				_, err := w.payments.ByIntent(t.Context(), id)
+				require.ErrorIs(t, err, payments.ErrNotFound)
+				require.Equal(t, booking.StatusPending, w.status(b.ID))
+			}
+			require.NoError(t, do())
+			require.NoError(t, do(), "the answer was lost")
+			if c.deaths == 0 {
+				w.payIntent(id)
+			}
+			for _, e := range w.stripe.Events() {
+				require.Equal(t, http.StatusOK, w.sendRaw(e.Payload))
+			}
+			require.NoError(t, do())
+			pay, err := w.payments.ByIntent(t.Context(), id)
+			require.NoError(t, err)
+			require.True(t, pay.Applied())
+			require.Equal(t, booking.StatusConfirmed, w.status(pay.BookingID))
+			require.Equal(t, map[payments.TransitionKind]int{payments.TransitionPaid: 1}, seen)
+			all, err := w.bookings.CustomerBookings(t.Context(), ada.Email)
+			require.NoError(t, err)
+			require.Len(t, all, c.bookings)
+			require.EqualValues(t, price, w.stripe.Balance()["eur"].Kept())
+		})
+	}
 }

@@ -27,11 +27,12 @@ type PaidBy struct {
 // payment's former id, so that its events, those of the ledger and those to come, find
 // the payment settled. Refunds made at Stripe meanwhile are read by
 // [Payments.RefreshRefunds]. A repeat with the same StripeID, or with the same
-// idempotency key, returns the first booking with its present status.
+// idempotency key and payment, returns the first booking with its present status.
 //
 // Errors: those of booking.Store.Hold, limits included; [ErrAdopted] if the payment
-// belongs to a booking of another customer or time; an [*AmountError]; [ErrNotPayable] if
-// the payment at Stripe is not paid, or the booking's price does not fit by;
+// belongs to a booking of another customer, resource or time; an [*AmountError];
+// [ErrNotPayable] if the payment at Stripe is not paid, the booking's price does not fit
+// by, or the booking of the idempotency key was not paid by this payment;
 // [ErrNotFound] if Stripe does not know the payment; [ErrUnavailable]; those of
 // [Payments.RecordDesk]. Safe on several replicas at once. URL of the result is
 // [Payments.BookingURL].
@@ -79,7 +80,7 @@ func (p *Payments) bookPaid(ctx context.Context, tx *sql.Tx, req booking.HoldReq
 	if by.StripeID != "" {
 		pay, err := scanPayment(tx.QueryRowContext(ctx, adoptedSQL, found.intent, found.session.ID))
 		if err == nil {
-			return boundTo(ctx, bookings, req, pay)
+			return boundTo(ctx, tx, bookings, req, pay)
 		}
 		if !errors.Is(err, sql.ErrNoRows) {
 			return Booked{}, err
@@ -89,9 +90,11 @@ func (p *Payments) bookPaid(ctx context.Context, tx *sql.Tx, req booking.HoldReq
 		}
 	}
 	held, err := bookings.Hold(ctx, req)
-	if err != nil || held.Status != booking.StatusPending {
-		// A repeat under the idempotency key.
-		return Booked{Booking: held}, err
+	if err != nil {
+		return Booked{}, err
+	}
+	if held.Status != booking.StatusPending {
+		return bookedBefore(ctx, tx, held, by, found)
 	}
 	var pay Payment
 	err = p.observe(ctx, tx, held.ID, func() error {
@@ -124,14 +127,52 @@ func (p *Payments) bookPaid(ctx context.Context, tx *sql.Tx, req booking.HoldReq
 	return Booked{Booking: now, PaymentID: pay.ID, SessionID: pay.SessionID}, err
 }
 
+// bookedBefore returns the booking of a repeat under the idempotency key, if it was paid
+// as by says: the money is recorded, or it is refused.
+func bookedBefore(ctx context.Context, q booking.Querier, b booking.Booking, by PaidBy, found stripeState) (
+	Booked, error) {
+	var pay Payment
+	var err error
+	switch {
+	case by.StripeID != "":
+		// Another caller may have entered it meanwhile.
+		pay, err = scanPayment(q.QueryRowContext(ctx, adoptedSQL, found.intent, found.session.ID))
+	case by.Desk != nil:
+		pay, err = scanPayment(q.QueryRowContext(ctx, deskSQL, b.ID))
+	case b.Amount.Minor == 0:
+		return Booked{Booking: b}, nil
+	default:
+		err = sql.ErrNoRows
+	}
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return Booked{}, err
+	}
+	if pay.BookingID != b.ID ||
+		by.Desk != nil && by.StripeID == "" && (pay.Method != by.Desk.Method || pay.Reference != by.Desk.Reference) {
+		return Booked{}, fmt.Errorf("the key is that of booking %s, which is %s and was not paid by this: %w", b.ID,
+			b.Status, ErrNotPayable)
+	}
+	return Booked{Booking: b, PaymentID: pay.ID, SessionID: pay.SessionID}, nil
+}
+
+// Whether a resource is the one with an id or slug.
+const resourceNamedSQL = `
+SELECT EXISTS (SELECT FROM booking_platform.resources r
+	WHERE r.id = $1::uuid AND (r.slug = $2::text OR r.id::text = lower($2::text)))`
+
 // boundTo returns the booking of a payment that exists already, if it is the requested
 // one.
-func boundTo(ctx context.Context, bookings *booking.Tx, req booking.HoldRequest, pay Payment) (Booked, error) {
+func boundTo(ctx context.Context, q booking.Querier, bookings *booking.Tx, req booking.HoldRequest, pay Payment) (
+	Booked, error) {
 	b, err := bookings.Get(ctx, pay.BookingID)
 	if err != nil {
 		return Booked{}, err
 	}
-	if !b.Start.Equal(req.Start) || b.Customer.Email != req.Customer.Email {
+	var there bool
+	if err := q.QueryRowContext(ctx, resourceNamedSQL, b.ResourceID, req.Resource).Scan(&there); err != nil {
+		return Booked{}, err
+	}
+	if !there || !b.Start.Equal(req.Start) || b.Customer.Email != req.Customer.Email {
 		return Booked{}, fmt.Errorf("it pays for booking %s: %w", b.ID, ErrAdopted)
 	}
 	return Booked{Booking: b, PaymentID: pay.ID, SessionID: pay.SessionID}, nil

@@ -2,6 +2,7 @@ package payments_test
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"testing"
 
@@ -399,4 +400,47 @@ func TestBookPaid_Concurrently(t *testing.T) {
 			require.Equal(t, made[0].Booking.ID, made[n].Booking.ID)
 		}
 	}
+}
+
+// A repeat that is about another booking or another payment gets neither the first booking
+// nor a success that hides the second payment.
+func TestBookPaid_NotTheSame(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	w.newResource("other", price, 1)
+	one, two := w.intent(price, "eur", ""), w.intent(price, "eur", "")
+	w.payIntent(one)
+	w.payIntent(two)
+	req := booking.HoldRequest{Resource: "room", Start: slot(0), Customer: ada, IdempotencyKey: "key"}
+	first, err := w.payments.BookPaid(t.Context(), req, payments.PaidBy{StripeID: one})
+	require.NoError(t, err)
+	for _, name := range []string{"room", w.resource.ID, strings.ToUpper(w.resource.ID)} {
+		req.Resource = name
+		again, err := w.payments.BookPaid(t.Context(), req, payments.PaidBy{StripeID: one})
+		require.NoError(t, err)
+		require.Equal(t, first, again)
+	}
+	req.Resource = "other"
+	_, err = w.payments.BookPaid(t.Context(), req, payments.PaidBy{StripeID: one})
+	require.ErrorIs(t, err, payments.ErrAdopted, "it pays for the room")
+
+	req.Resource = "room"
+	cash := payments.PaidBy{Desk: &payments.DeskPayment{Method: "cash", Reference: "receipt 17"}}
+	for _, by := range []payments.PaidBy{{StripeID: two}, cash, {}} {
+		_, err = w.payments.BookPaid(t.Context(), req, by)
+		require.ErrorIs(t, err, payments.ErrNotPayable, "%+v", by)
+	}
+	_, err = w.payments.ByIntent(t.Context(), two)
+	require.ErrorIs(t, err, payments.ErrNotFound)
+
+	req.Start, req.IdempotencyKey = slot(1), "desk"
+	first, err = w.payments.BookPaid(t.Context(), req, cash)
+	require.NoError(t, err)
+	require.NotEmpty(t, first.PaymentID)
+	again, err := w.payments.BookPaid(t.Context(), req, cash)
+	require.NoError(t, err)
+	require.Equal(t, first, again)
+	cash.Desk.Reference = "receipt 18"
+	_, err = w.payments.BookPaid(t.Context(), req, cash)
+	require.ErrorIs(t, err, payments.ErrNotPayable, "the customer paid twice")
 }

@@ -224,6 +224,8 @@ type stripeState struct {
 	intent, charge  string
 	url, reference  string
 	paid, cancelled bool
+	// transfer and fee are those of parameters; only of what is adopted.
+	transfer, fee bool
 }
 
 // apply runs the step. The booking is locked, its resource before it.
