@@ -106,7 +106,12 @@ var situations = map[string]situation{
 		require.NoError(n.t, n.stripe.WaitDelivered(n.t.Context()))
 	}}},
 	"host-down": {before: map[int]func(*incident){0: func(n *incident) { n.host.kill() }}},
-	"lock":      {before: map[int]func(*incident){0: (*incident).block}},
+	"out-of-memory": {before: map[int]func(*incident){0: func(n *incident) {
+		n.host.kill()
+		n.env["METRICS_ADDR"] = "127.0.0.1:" + aPort(n.t)
+		n.host = startHost(n.t, n.env)
+	}}},
+	"lock": {before: map[int]func(*incident){0: (*incident).block}},
 	"restore": {before: map[int]func(*incident){0: func(n *incident) {
 		n.names["SINCE"] = "24h"
 		// These events came after the backup.
