@@ -47,8 +47,8 @@ type Options struct {
 	// negative.
 	PersonalDataFor time.Duration
 	// KeepPersonalData returns those of up to 2,000 ids of bookings whose customer
-	// [Store.ErasePast] must keep, for example because a payment is disputed: see
-	// payments.Payments.Unsettled. nil keeps none.
+	// [Store.ErasePast] must keep, for example because a payment is disputed: call
+	// payments.Payments.UnsettledBookings in it. nil keeps none.
 	KeepPersonalData func(ctx context.Context, ids []string) ([]string, error)
 	// Prepare keeps hot statements prepared on each connection, which saves planning, and
 	// with lib/pq without binary_parameters=yes a round trip. Not for a pooler in

@@ -22,6 +22,10 @@
 // Old bookings are erased without a request by booking.Options.PersonalDataFor,
 // payments.Options.PersonalDataFor and webhook.Options.PersonalDataFor.
 //
+// Erase your own tables after Erase has returned nil, so that a crash in between leaves the
+// address by which a repetition finds the rest. If your users can change their address,
+// erase each address that their bookings have: see [Customers.Email].
+//
 // What the package leaves out: customers at Stripe, logs, backups, mails, and the tables
 // of the program that embeds it. docs/privacy.md lists where customers' data is kept.
 package customers

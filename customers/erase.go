@@ -83,10 +83,10 @@ type EraseOptions struct {
 // reason. Erase what a customer books during the call with another call: such a booking is
 // in NotYet too, and the error is ErrNotYet, although the rest was erased.
 //
-// A repetition changes nothing and reports zeros. After an error or a crash, repeat it: the
-// bookings, by which everything is found, are erased after the payments and the events.
-// Safe on several replicas, and while the customer books. It works in batches of short
-// transactions.
+// A repetition changes nothing and reports zeros, as does the erasure of a customer of
+// whom nothing is kept. After an error or a crash, repeat it: the bookings, by which
+// everything is found, are erased after the payments and the events. Safe on several
+// replicas, and while the customer books. It works in batches of short transactions.
 func (c *Customers) Erase(ctx context.Context, email string, opts EraseOptions) (Report, error) {
 	report := Report{DryRun: opts.DryRun, NotYet: []NotYet{}}
 	p, err := c.find(ctx, email)

@@ -50,8 +50,9 @@ func (e *RateLimitError) Seconds() int {
 // costs nothing is confirmed without Stripe.
 //
 // With an idempotency key in req, a client that did not get the answer can repeat the
-// request and gets the same booking and session, with the booking's present status. See
-// booking.Store.Hold.
+// request and gets the same booking and session, with the booking's present status. That
+// may be expired or cancelled, although URL is set: check it before sending the customer
+// there, and use a new key for a new attempt. See booking.Store.Hold.
 //
 // Errors: those of booking.Store.Hold and of Options.Admit; [ErrUnavailable] and
 // [ErrRefused] (also an [ErrParameter] of Options.ShapeCheckout), after trying to give

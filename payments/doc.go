@@ -79,7 +79,9 @@
 // What you sell besides bookings, such as subscriptions, needs no second endpoint: add
 // handlers of your own to the receiver, before or after [Payments.Register]. Checkout
 // Sessions, refunds and disputes that this package does not know are passed on to them;
-// without such a handler, foreign sessions are ignored and raise no alarm.
+// without such a handler, foreign sessions are ignored and raise no alarm. The example of
+// Register has such a handler. Only events of [EventTypes] are fetched from Stripe if they
+// were not delivered ([Payments.FetchUndelivered]), those of your products included.
 //
 // # Orders of your own
 //
@@ -87,19 +89,32 @@
 // order first, and give its id to Book as HoldRequest.Reference and IdempotencyKey: a
 // repeat of the request finds the same booking and session, and every [Transition] names
 // the order as Booking.Reference. Or hold inside your transaction (booking.Store.Tx),
-// insert the order with the booking's id there, commit, and call [Payments.Checkout].
+// insert the order with the booking's id there, commit, and call [Payments.Checkout];
+// Options.Admit and OnBook belong to Book and are not called then.
+//
+// A repeat with the key of a booking that has expired or was cancelled finds that booking:
+// look at its status before you send the customer to Stripe's page, and give a new attempt
+// a new key.
 //
 // Options.OnTransition runs in the transaction of each change. What concerns an order:
 //
 //	paid                       fulfil it, write the invoice
 //	unapplied                  the money came too late or twice and goes back: do not fulfil
 //	parked                     another amount came: keep the order until an operator decided
-//	failed, expired            it was not paid in time; paid may still follow an expired one
+//	failed, expired            it was not paid in time, or its hold was cancelled; paid may
+//	                           still follow an expired one
 //	processing                 a delayed payment method is under way, for days
 //	cancelled                  the confirmed booking was cancelled
 //	refund_due                 a refund was decided
 //	refunded, refund_failed    money went back, or did not: write or void the credit note
 //	disputed, dispute_closed   for your accounts; Payment.Lost is what a dispute took
+//
+// Transitions come in the order of Stripe's events: refunded may precede paid, and then
+// paid is about a booking that is cancelled already. So do not store Kind as the state of
+// the order, and fulfil only what is confirmed: Payment and Booking of the [Transition]
+// are as its transaction leaves them, whatever the order.
+//
+//	UPDATE orders SET payment = $1, booking = $2 WHERE id = $3  -- t.Payment.Status(), t.Booking.Status, …
 //
 // Its [Tx] has the *sql.Tx of every change, for a job queue or an ORM, because each change
 // is made in a transaction of a receiver's or of this package's own.

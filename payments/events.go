@@ -28,7 +28,9 @@ import (
 // they are registered before or after: a Checkout Session that Checkout did not create,
 // a PaymentIntent that was not adopted, and a refund or dispute of another PaymentIntent.
 // They return webhook.Unmatched or webhook.Ignored for what is not theirs, and so does
-// this package.
+// this package. A handler that was registered before gets the events of this package
+// first, and an error of it keeps them from being applied: its SQL must not fail on a
+// reference that is not its own, such as a payment's UUID compared with a bigint.
 //
 // Subscribe the endpoint at Stripe to these types: checkout.session.completed,
 // checkout.session.expired, checkout.session.async_payment_succeeded,
@@ -38,6 +40,7 @@ import (
 // charge.dispute.funds_reinstated, payment_intent.succeeded, payment_intent.processing,
 // payment_intent.payment_failed, payment_intent.canceled.
 func (p *Payments) Register(r *webhook.Receiver) {
+	p.registered.Store(r, true)
 	for eventType, handler := range p.handlers() {
 		r.Handle(eventType, handler)
 	}

@@ -11,7 +11,8 @@ import (
 )
 
 // Run runs the background steps of this package, each at its own pace, until ctx ends,
-// and returns nil. receiver is the one given to [Payments.Register]; nil is an error.
+// and returns nil. receiver is the one given to [Payments.Register]; another one, or nil, is
+// an error.
 //
 // Run is safe on every replica at once. A step that fails or panics is logged, reported
 // to Options.OnStep and run again. The single steps are for programs with their own
@@ -21,8 +22,8 @@ import (
 // session is expired whether its slot was released or not. A customer who pays in between
 // gets the slot back if it is free, or else a full refund.
 func (p *Payments) Run(ctx context.Context, receiver *webhook.Receiver) error {
-	if receiver == nil {
-		return errors.New("payments: Run requires the webhook receiver")
+	if _, registered := p.registered.Load(receiver); !registered {
+		return errors.New("payments: Run requires the webhook receiver that was given to Register")
 	}
 	periodic.Run(ctx, p.log, p.opts.OnStep, p.rounds(receiver)...)
 	return nil

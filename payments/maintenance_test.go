@@ -14,6 +14,7 @@ import (
 
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
+	"github.com/booking-platform/booking-platform/webhook"
 )
 
 // Each step runs at once when Run starts: here a refund is made.
@@ -55,6 +56,11 @@ func TestRun_RequiresReceiver(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	require.Error(t, w.payments.Run(t.Context(), nil))
+	other, err := webhook.New(w.db, []string{stripetest.WebhookSecret}, webhook.Options{})
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	require.ErrorContains(t, w.payments.Run(ctx, other), "given to Register", "its events would have no handler")
 }
 
 // A program with a scheduler of its own finds every step in the package's documentation,

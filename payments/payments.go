@@ -125,7 +125,8 @@ type Options struct {
 	// no owner token.
 	ShapeCheckout func(ctx context.Context, b booking.Booking, params *stripe.CheckoutSessionParams) error
 	// Admit is called by [Payments.Book] for each valid request before anything is held.
-	// Its error, such as a [*RateLimitError], refuses the request.
+	// Its error, such as a [*RateLimitError], refuses the request. [Payments.Checkout] does
+	// not call it.
 	Admit func(ctx context.Context, req booking.HoldRequest) error
 	// OnBook is called after each [Payments.Book] with its error and the [BookResult] of
 	// it.
@@ -161,6 +162,9 @@ type Payments struct {
 	fetchCursor string
 
 	past pastWalk
+
+	// registered has the receivers given to Register as keys.
+	registered sync.Map
 }
 
 // New returns Payments. db and bookings must use the same database and remain the

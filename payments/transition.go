@@ -22,13 +22,17 @@ type Tx = webhook.Tx
 type TransitionKind string
 
 // The kinds of transitions. Each reports a new fact, so it happens once per payment, or
-// once per refund or dispute, whatever the order and repetition of events.
+// once per refund or dispute, whatever the order and repetition of events. Their order is
+// that in which Stripe's events are processed: a refund made in the dashboard may be
+// reported before its payment. A kind is therefore no state; those of Payment and Booking
+// are.
 const (
 	// TransitionProcessing: the Checkout was completed with a delayed payment method; the
 	// money has not come yet.
 	TransitionProcessing TransitionKind = "processing"
-	// TransitionPaid: the money came and the booking is confirmed. Amount is the money.
-	// Write invoices here.
+	// TransitionPaid: the money came and pays for the booking. Amount is the money. Write
+	// invoices here. Booking is confirmed, or cancelled if the payment was refunded at
+	// Stripe before its event was processed.
 	TransitionPaid TransitionKind = "paid"
 	// TransitionUnapplied: the money cannot be applied (Payment.Unapplied says why) and
 	// is refunded. Amount is the money.
@@ -39,7 +43,8 @@ const (
 	// TransitionFailed: a delayed payment method was refused, or the Checkout was
 	// abandoned.
 	TransitionFailed TransitionKind = "failed"
-	// TransitionExpired: not paid in time. Money can still come later.
+	// TransitionExpired: not paid in time, or the hold was cancelled or released. Money can
+	// still come later.
 	TransitionExpired TransitionKind = "expired"
 	// TransitionDisputed: Dispute was opened, possibly as an inquiry.
 	TransitionDisputed TransitionKind = "disputed"
