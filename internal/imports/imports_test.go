@@ -63,6 +63,24 @@ func TestExamples_LinkNoTestHelpers(t *testing.T) {
 	}
 }
 
+// The image is built from the folders that .dockerignore lists.
+func TestDockerignore_HasTheHostsPackages(t *testing.T) {
+	t.Parallel()
+	ignore, err := os.ReadFile("../../.dockerignore")
+	require.NoError(t, err)
+	listed := strings.Fields(string(ignore))
+	cmd := exec.Command("go", "list", "-deps", "./cmd/host")
+	cmd.Dir, cmd.Stderr = "../..", os.Stderr
+	out, err := cmd.Output()
+	require.NoError(t, err, "go list")
+	for name := range strings.FieldsSeq(string(out)) {
+		if below, ok := strings.CutPrefix(name, module+"/"); ok {
+			folder, _, _ := strings.Cut(below, "/")
+			require.Contains(t, listed, "!"+folder, name)
+		}
+	}
+}
+
 func TestLibraries_LinkOnlyWhatTheyMay(t *testing.T) {
 	t.Parallel()
 	for _, system := range []string{"linux", "darwin", "windows"} {
