@@ -62,15 +62,26 @@ type host struct {
 
 var address = regexp.MustCompile(`http://[0-9.:]+`)
 
-// startHost runs the binary with only the given environment, on a free port, and waits
-// for the line with its address.
-func startHost(t *testing.T, env map[string]string) *host {
+// hostBinary builds the host, and returns its path.
+func hostBinary(t *testing.T) string {
 	t.Helper()
 	binary.once.Do(func() {
 		binary.out, binary.err = exec.Command("go", "build", "-o", binary.path, "../../cmd/host").CombinedOutput()
 	})
 	require.NoError(t, binary.err, string(binary.out))
-	h := &host{t: t, cmd: exec.Command(binary.path), done: make(chan struct{})}
+	return binary.path
+}
+
+func startHost(t *testing.T, env map[string]string) *host {
+	t.Helper()
+	return startProgram(t, hostBinary(t), env)
+}
+
+// startProgram runs a host with only the given environment, on a free port, and waits for
+// the line with its address.
+func startProgram(t *testing.T, program string, env map[string]string) *host {
+	t.Helper()
+	h := &host{t: t, cmd: exec.Command(program), done: make(chan struct{})}
 	home := t.TempDir()
 	h.cmd.Dir = home
 	h.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + os.TempDir(), "PORT=0",
