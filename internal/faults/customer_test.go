@@ -180,7 +180,8 @@ func (w *testEnv) confirmations(b booking.Booking) int {
 	var n int
 	require.NoError(w.t, w.db.QueryRowContext(w.t.Context(),
 		`SELECT count(*) FROM booking_platform.booking_history h
-			WHERE h.booking_id = $1::uuid AND h.to_status = 'confirmed'`, b.ID).Scan(&n))
+			WHERE h.booking_id = $1::uuid AND h.to_status = 'confirmed'
+				AND h.from_status IS DISTINCT FROM 'confirmed'`, b.ID).Scan(&n))
 	return n
 }
 

@@ -79,7 +79,8 @@ WHERE h.actor LIKE 'stripe:%' AND NOT EXISTS (SELECT FROM processed e WHERE 'str
 UNION ALL
 SELECT format('booking %s was confirmed by %L', h.booking_id, h.actor)
 FROM booking_platform.booking_history h JOIN booking_platform.bookings b ON b.id = h.booking_id
-WHERE h.to_status = 'confirmed' AND b.amount_minor > 0 AND h.actor NOT LIKE 'stripe:%' AND h.actor <> 'payments'
+WHERE h.to_status = 'confirmed' AND h.from_status IS DISTINCT FROM 'confirmed' AND b.amount_minor > 0
+AND h.actor NOT LIKE 'stripe:%' AND h.actor <> 'payments'
 AND NOT EXISTS (SELECT FROM desk d WHERE d.booking_id = b.id)
 AND NOT EXISTS (SELECT FROM money p WHERE p.booking_id = b.id AND p.applied AND p.asked_at IS NOT NULL)
 UNION ALL

@@ -104,3 +104,59 @@ func TestRefund_EventBeforeAnswer(t *testing.T) {
 	require.Equal(t, payments.StatusRefunded, w.payment(b).Status())
 	w.checkInvariants()
 }
+
+// Operators of three hosts record a failed refund as paid by hand, and retry it, at once,
+// while every event comes again: the customer gets the money once, by hand or by Stripe.
+func TestRefund_PaidByHandBesideRetry(t *testing.T) {
+	t.Parallel()
+	for name, retries := range map[string]int{"recorded": 0, "or retried": 3} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newEnv(t, setup{})
+			b, p := w.paid(0)
+			_, err := w.hosts[0].payments.Refund(t.Context(), payments.RefundRequest{PaymentID: p.ID, Cause: "case 1"})
+			require.NoError(t, err)
+			w.settle()
+			failed := w.refunds(p)[0]
+			_, err = w.stripe.FailRefund(failed.StripeID, "expired_or_canceled_card")
+			require.NoError(t, err)
+			w.settle()
+			require.Equal(t, payments.StatusPaid, w.payment(b).Status())
+			var all sync.WaitGroup
+			for i := range 3 {
+				all.Go(func() {
+					_, err := w.hosts[i].payments.RecordRefund(t.Context(), failed.ID,
+						payments.Settlement{Cause: "bank transfer", Actor: "operator"})
+					if err != nil && (retries == 0 || !errors.Is(err, payments.ErrNotFailed)) {
+						t.Error(err)
+					}
+				})
+				if i < retries {
+					all.Go(func() {
+						if _, err := w.hosts[i].payments.RetryRefund(t.Context(), failed.ID, "operator"); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				for _, e := range w.stripe.Events() {
+					all.Go(func() { w.deliver(i, e.Payload) })
+				}
+			}
+			all.Wait()
+			w.settle()
+			_, err = w.hosts[0].payments.RecordRefund(t.Context(), failed.ID, payments.Settlement{Cause: "once more"})
+			if err != nil {
+				require.ErrorIs(t, err, payments.ErrNotFailed, "it was retried")
+			}
+			w.settle()
+			refunds := w.refunds(p)
+			require.Len(t, refunds, 2)
+			require.Equal(t, payments.RefundSucceeded, refunds[1].Status)
+			require.Equal(t, refunds[1].ByHand, refunds[1].StripeID == "")
+			require.True(t, refunds[1].ByHand || retries > 0)
+			require.Equal(t, payments.StatusRefunded, w.payment(b).Status())
+			w.faultOccurred(1)
+			w.checkInvariants()
+		})
+	}
+}
