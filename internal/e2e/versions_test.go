@@ -286,8 +286,8 @@ func (c *change) customer(slot, key string, sold *atomic.Int64) {
 
 // book asks for a slot. Only a booking and "the slot is taken" are right answers.
 func (c *change) book(slot, key string) (int, created) {
-	body, _ := json.Marshal(map[string]any{"start": slot, "resource": "studio", "firstName": "Ada", "lastName": "Lovelace",
-		"email": "ada@example.com"})
+	body, _ := json.Marshal(map[string]any{"start": slot, "resource": "studio", "firstName": "Ada",
+		"lastName": "Lovelace", "email": "ada@example.com"})
 	req, err := http.NewRequest(http.MethodPost, c.balancer.URL+"/api/bookings", bytes.NewReader(body))
 	if err != nil {
 		c.note(err.Error())

@@ -149,7 +149,8 @@ func (p Printer) Payment(pay payments.Payment, refunds []payments.Refund, disput
 		{"lost to disputes", lost}, {"Stripe account", Escape(pay.Account)}, {"session", Escape(pay.SessionID)},
 		{"payment intent", Escape(pay.PaymentIntentID)}, {"paid by", Escape(pay.Method)},
 		{"reference", Escape(pay.Reference)}, {"recorded by", Escape(pay.Actor)},
-		{"read from Stripe", formatTime(pay.ReconciledAt)}, {"created", formatTime(pay.CreatedAt)}, {"changed", formatTime(pay.UpdatedAt)},
+		{"read from Stripe", formatTime(pay.ReconciledAt)}, {"created", formatTime(pay.CreatedAt)},
+		{"changed", formatTime(pay.UpdatedAt)},
 	})
 	if err != nil {
 		return err
