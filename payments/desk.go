@@ -212,7 +212,8 @@ func (p *Payments) MarkRefundPaid(ctx context.Context, paid PaidRefund) (Refund,
 			if err := lockPayment(ctx, tx, found.PaymentID); err != nil {
 				return err
 			}
-			if r, ok, err = queryRefund(ctx, tx, markRefundPaidSQL, paid.RefundID, paid.Reference, paid.Actor); err != nil {
+			r, ok, err = queryRefund(ctx, tx, markRefundPaidSQL, paid.RefundID, paid.Reference, paid.Actor)
+			if err != nil {
 				return err
 			}
 			if !ok {

@@ -21,7 +21,8 @@ var foreign = []struct {
 	alone webhook.Outcome
 }{
 	{"checkout.session.completed", map[string]any{"id": "cs_plan", "object": "checkout.session", "mode": "subscription",
-		"payment_status": "paid", "client_reference_id": "plan-1", "amount_total": 900, "currency": "eur"}, webhook.Ignored},
+		"payment_status": "paid", "client_reference_id": "plan-1", "amount_total": 900, "currency": "eur"},
+		webhook.Ignored},
 	{"checkout.session.expired", map[string]any{"id": "cs_plan", "object": "checkout.session"}, webhook.Ignored},
 	{"customer.subscription.created", map[string]any{"id": "sub_1", "object": "subscription"}, webhook.Ignored},
 	{"refund.created", map[string]any{"id": "re_1", "object": "refund", "payment_intent": "pi_plan", "amount": 900,
