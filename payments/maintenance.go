@@ -11,8 +11,8 @@ import (
 )
 
 // Run runs the background steps of this package, each at its own pace, until ctx ends,
-// and returns nil. receiver is the one given to [Payments.Register]; another one, or nil, is
-// an error.
+// and returns nil. receiver is the one given to [Payments.Register]; another one, or nil,
+// is an error.
 //
 // Run is safe on every replica at once. A step that fails or panics is logged, reported
 // to Options.OnStep and run again. The single steps are for programs with their own
