@@ -21,9 +21,10 @@ var personalFields = map[string]bool{
 	"address": true, "billing_details": true, "business_name": true, "card": true, "collected_information": true,
 	"custom_fields": true, "customer_address": true, "customer_details": true, "customer_email": true,
 	"customer_email_address": true, "customer_name": true, "customer_phone": true, "customer_purchase_ip": true,
-	"customer_shipping": true, "customer_tax_ids": true, "description": true, "email": true, "evidence": true, "first_name": true,
-	"individual": true, "individual_name": true, "ip": true, "ip_address": true, "ip_address_location": true,
-	"last_name": true, "name": true, "owner": true, "payer_details": true, "payer_email": true, "payer_name": true,
+	"customer_shipping": true, "customer_tax_ids": true, "description": true, "email": true, "evidence": true,
+	"first_name": true, "hosted_invoice_url": true, "individual": true, "individual_name": true, "invoice_pdf": true,
+	"ip": true, "ip_address": true, "ip_address_location": true, "last_name": true, "name": true, "owner": true,
+	"payer_details": true, "payer_email": true, "payer_name": true,
 	"payment_method_data": true, "payment_method_details": true, "phone": true, "receipt_email": true,
 	"receipt_url": true, "shipping": true, "shipping_details": true, "tax_ids": true, "verified_address": true,
 	"verified_email": true, "verified_name": true, "verified_phone": true,
@@ -32,8 +33,9 @@ var personalFields = map[string]bool{
 // Redact returns an event's payload without the person that it is about: the texts and
 // numbers of fields such as customer_details, billing_details, receipt_email, shipping,
 // evidence and description become empty or 0, and so does every text elsewhere that
-// contains one of texts, or a full name or address of those fields, compared without case. Everything that identifies objects and amounts stays, so that
-// handlers can still process the event. The result is marked by a field _redacted, and can
+// contains one of texts, or a full name or address of those fields, compared without case.
+// Everything that identifies objects and amounts stays, so that handlers can still process
+// the event. The result is marked by a field _redacted, and can
 // no longer be verified by its signature; of what is not a JSON object, only the mark is
 // left.
 func Redact(payload []byte, texts ...string) []byte {
