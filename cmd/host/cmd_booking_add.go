@@ -144,6 +144,9 @@ func explainAdd(err error, by payments.PaidBy) error {
 	switch {
 	case errors.As(err, &invalid):
 		for field, text := range invalid.Fields {
+			if field == "resource" {
+				text += "; host resource list prints those that do"
+			}
 			if flag, ok := bookingFlagOf[field]; ok {
 				return usagef("--%s %s", flag, text)
 			}
@@ -154,6 +157,11 @@ func explainAdd(err error, by payments.PaidBy) error {
 			amount.Amount, amount.Price)
 	case errors.Is(err, payments.ErrNotFound):
 		return fmt.Errorf("%s is not known at Stripe; is STRIPE_SECRET_KEY of its account and mode?", by.StripeID)
+	case errors.Is(err, payments.ErrNotPayable) && by.StripeID == "" && by.Desk == nil:
+		return errors.New("--free: the booking costs money; nothing was changed; give --desk or --payment")
+	case errors.Is(err, booking.ErrSlotTaken) && by.StripeID != "":
+		return errors.New("the slot is taken; nothing was changed; refund the payment in Stripe's dashboard, " +
+			"or give another --start")
 	case errors.Is(err, booking.ErrSlotTaken):
 		return errors.New("the slot is taken; nothing was changed")
 	}

@@ -73,7 +73,7 @@ func TestBookingAdd_DeskAndFree(t *testing.T) {
 		require.Contains(t, stderr, want)
 	}
 	for want, args := range map[string][]string{
-		"the booking costs":           {"--start", ada.slot(2), "--free"},
+		"give --desk or --payment":    {"--start", ada.slot(2), "--free"},
 		"payment service unavailable": {"--payment", "pi_unknown"},
 	} {
 		status, stdout, stderr := add(args...)

@@ -198,7 +198,12 @@ func (c *cli) readPassword() (string, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", fmt.Errorf("read the password: %w", err)
 	}
-	return strings.TrimRight(line, "\r\n"), nil
+	password := strings.TrimRight(line, "\r\n")
+	if password == "" {
+		return "", errors.New("there is no password on standard input: pipe one into the command, use docker exec -it, " +
+			"or give --generate")
+	}
+	return password, nil
 }
 
 func (c *cli) listUsers(ctx context.Context, _ []string) error {

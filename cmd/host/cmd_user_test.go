@@ -82,6 +82,11 @@ func TestUser_AddChangeList(t *testing.T) {
 		require.Contains(t, stderr, `there is no user "nobody@example.com"`)
 	}
 	require.NotContains(t, stdout+stderr, password)
+	for _, in := range []string{"", "\r\n"} {
+		status, _, stderr = userCommand(t, env, in, "passwd", "ada@example.com")
+		require.Equal(t, 1, status)
+		require.Contains(t, stderr, "there is no password on standard input")
+	}
 }
 
 func TestUser_SchemaMissing(t *testing.T) {

@@ -22,7 +22,7 @@ func listenForScrapes(cfg config.Config, logger *slog.Logger) (*metrics.Server, 
 		return server, nil
 	}
 	if cfg.Metrics.Set {
-		return nil, fmt.Errorf("listen on METRICS_ADDR: %w", err)
+		return nil, fmt.Errorf("%w; set METRICS_ADDR to a free address of this machine, or to off", err)
 	}
 	logger.Warn("no metrics: their default address is in use; set METRICS_ADDR to another, or to off",
 		slog.String("error", err.Error()))

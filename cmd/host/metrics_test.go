@@ -224,7 +224,7 @@ func TestMetrics_AddressInUse(t *testing.T) {
 	_, err = host.Start(t.Context(), map[string]string{
 		"PORT": "0", "METRICS_ADDR": address, "DATABASE_URL": testdb.EmptyURL(t), "DATA_DIR": t.TempDir(),
 	}, &logBook{})
-	require.ErrorContains(t, err, "METRICS_ADDR")
+	require.ErrorContains(t, err, "set METRICS_ADDR to a free address")
 	require.ErrorContains(t, err, address)
 
 	log := &logBook{}

@@ -24,6 +24,8 @@ const (
 	databaseAttempt = 5 * time.Second
 	// waitLogEvery is how often the same error of a wait is logged.
 	waitLogEvery = 10 * time.Second
+	// waitLast is so little of a wait that an attempt within it fails for lack of time.
+	waitLast = 100 * time.Millisecond
 )
 
 // storage is the database and, if it is embedded, its server.
@@ -132,6 +134,7 @@ func waitForDB(ctx context.Context, db *sql.DB, limit time.Duration, ask func(co
 	final func(error) error, logger *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, max(limit, databaseAttempt))
 	defer cancel()
+	end, _ := ctx.Deadline()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var last error
@@ -144,11 +147,12 @@ func waitForDB(ctx context.Context, db *sql.DB, limit time.Duration, ask func(co
 		if err == nil {
 			return nil
 		}
-		if end := final(err); end != nil {
-			return end
+		if refused := final(err); refused != nil {
+			return refused
 		}
-		// If the wait ended during this attempt, the error before it says more.
-		if ctx.Err() != nil && last != nil {
+		// If the wait ended during this attempt, the error before it says more. A driver that
+		// sets the deadline on the connection reports it a moment before the context does.
+		if last != nil && (ctx.Err() != nil || time.Until(end) < waitLast) {
 			err = last
 		}
 		last = err

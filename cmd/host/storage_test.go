@@ -51,6 +51,30 @@ func TestWaitForDB_ReturnsLastError(t *testing.T) {
 	require.ErrorContains(t, err, "the database does not answer")
 }
 
+// late is a database that refuses the first connection. The second one reaches its deadline
+// before the context reports it, as a connection's own deadline does.
+type late struct{ tries int }
+
+func (l *late) Connect(ctx context.Context) (driver.Conn, error) {
+	if l.tries++; l.tries == 1 {
+		return nil, errRefused
+	}
+	end, _ := ctx.Deadline()
+	time.Sleep(time.Until(end) - 20*time.Millisecond)
+	return nil, os.ErrDeadlineExceeded
+}
+
+func (l *late) Driver() driver.Driver { return nil }
+
+func TestWaitForDB_ReturnsLastErrorBeforeDeadline(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+	defer cancel()
+	db := sql.OpenDB(&late{})
+	defer db.Close()
+	require.ErrorIs(t, host.Await(ctx, db, io.Discard), errRefused)
+}
+
 // behindPooler reports whether the tests use a pooler in transaction mode.
 func behindPooler() bool { return os.Getenv("TEST_DATABASE_POOLER") != "" }
 

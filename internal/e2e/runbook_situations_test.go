@@ -99,6 +99,23 @@ var situations = map[string]situation{
 		n.eventually("given back", func() bool { return len(n.stripe.Refunds()) == 1 })
 		require.Contains(n.t, n.command("", "payment", "list"), "nothing needs attention")
 	}},
+	"payment-at-the-desk": {before: map[int]func(*incident){
+		0: func(n *incident) {
+			b := n.book()
+			n.names["RESOURCE"] = "studio"
+			n.names["START"] = n.value(`SELECT to_char(upper(during) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+				FROM booking_platform.bookings WHERE id = $1::uuid`, b.ID)
+		},
+		1: func(n *incident) {
+			n.command("", "payment", "refund", "--cause", "rain",
+				n.value(`SELECT id::text FROM booking_platform.payments WHERE method = 'cash'`))
+			n.names["REFUND"] = n.value(`SELECT id::text FROM booking_platform.refunds`)
+		},
+	}, after: func(n *incident) {
+		require.Equal(n.t, "25.00", n.value(`SELECT (refunded_minor / 100.0)::numeric(9,2)::text
+			FROM booking_platform.payments WHERE method = 'cash'`))
+		require.Empty(n.t, n.stripe.Refunds())
+	}},
 	"disputed-payment": {before: map[int]func(*incident){0: func(n *incident) {
 		n.paymentOf(n.paid)
 		_, err := n.stripe.Dispute(n.paid.StripeSessionID)

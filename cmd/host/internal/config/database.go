@@ -191,8 +191,8 @@ func refusedByServer(err error) (wrong, remedy string) {
 	}
 	switch answer.Code {
 	case "28P01":
-		return "is refused: the password is wrong" + said,
-			"write the role's password, with %40 for @, %2F for / and %23 for #"
+		return "is refused: the password is wrong, or there is no such role" + said,
+			"write the role's name and password, with %40 for @, %2F for / and %23 for #"
 	case "28000":
 		return "is refused: the server does not accept this role from here" + said, "see that the role exists and " +
 			"may log in, that pg_hba.conf has a line for this machine, and that sslmode suits it"
