@@ -193,7 +193,8 @@ var changePaths = map[string]struct {
 		return err
 	}},
 	"block": {2, func(t *testing.T, _ *sql.DB, store *booking.Store, _ booking.Booking) error {
-		b, err := store.Block(t.Context(), booking.BlockRequest{Resource: "court", From: slot(9), To: slot(10), Reason: "x"})
+		b, err := store.Block(t.Context(),
+			booking.BlockRequest{Resource: "court", From: slot(9), To: slot(10), Reason: "x"})
 		if err == nil {
 			_, err = store.Cancel(t.Context(), booking.CancelRequest{ID: b.ID})
 		}

@@ -18,7 +18,8 @@ func toPast(t testing.TB, db booking.Querier, id string, days int) {
 	t.Helper()
 	exec(t, db, `UPDATE booking_platform.bookings SET
 		during = tstzrange(lower(during) - make_interval(days => $2), upper(during) - make_interval(days => $2), '[)'),
-		blocked = tstzrange(lower(blocked) - make_interval(days => $2), upper(blocked) - make_interval(days => $2), '[)')
+		blocked = tstzrange(lower(blocked) - make_interval(days => $2),
+			upper(blocked) - make_interval(days => $2), '[)')
 		WHERE id = $1::uuid`, id, days)
 }
 
@@ -33,7 +34,8 @@ func erasable(t testing.TB, store *booking.Store, nth int) booking.Booking {
 	t.Helper()
 	req := request(slot(nth))
 	req.Customer.Phone, req.Note = "+44 20 7946 0018", "Ms Lovelace has a dog"
-	req.IdempotencyKey, req.Metadata, req.Client = "Lovelace's key "+req.Start.String(), map[string]string{"n": "Lovelace"}, "net"
+	req.IdempotencyKey, req.Client = "Lovelace's key "+req.Start.String(), "net"
+	req.Metadata = map[string]string{"n": "Lovelace"}
 	return hold(t, store, req)
 }
 
@@ -186,7 +188,8 @@ func TestEraseActor_OnlyThatActor(t *testing.T) {
 		n, err := store.EraseActor(t.Context(), "user:ada@example.com")
 		require.NoError(t, err)
 		require.Equal(t, 3000, n)
-		for actor, want := range map[string]int{"user:erased": 3000, "user:ada@example.com.au": 3000, "customer": 3000} {
+		actors := map[string]int{"user:erased": 3000, "user:ada@example.com.au": 3000, "customer": 3000}
+		for actor, want := range actors {
 			require.Equal(t, want,
 				count(t, db, `SELECT count(*) FROM booking_platform.booking_history WHERE actor = $1::text`, actor))
 		}
@@ -207,7 +210,8 @@ func TestErasePast_KeepsAndContinues(t *testing.T) {
 		store, err := booking.New(db, booking.Options{PersonalDataFor: 100 * 24 * time.Hour,
 			KeepPersonalData: func(_ context.Context, ids []string) ([]string, error) {
 				asked += len(ids)
-				return slices.DeleteFunc(slices.Clone(keep), func(id string) bool { return !slices.Contains(ids, id) }), nil
+				kept := slices.Clone(keep)
+				return slices.DeleteFunc(kept, func(id string) bool { return !slices.Contains(ids, id) }), nil
 			}})
 		require.NoError(t, err)
 		for nth, days := range []int{0, 50, 99, 200, 300, 400} {

@@ -167,7 +167,8 @@ func (h *holder) attempt(ctx context.Context, req HoldRequest,
 	err = run(ctx, func(q Querier) (err error) {
 		row, known, err = selectOne[holdRow](ctx, q, holdSQL, args...)
 		if err == nil && row.Held {
-			b.HoldExpiresAt, b.CreatedAt, b.UpdatedAt = row.HoldExpiresAt.UTC(), row.CreatedAt.UTC(), row.UpdatedAt.UTC()
+			b.HoldExpiresAt = row.HoldExpiresAt.UTC()
+			b.CreatedAt, b.UpdatedAt = row.CreatedAt.UTC(), row.UpdatedAt.UTC()
 			err = h.store.tell(ctx, q, changed("", b, Actor(ctx), ""))
 		}
 		return err

@@ -174,7 +174,8 @@ func (s *Store) CompletePast(ctx context.Context) (int, error) {
 	for {
 		var rows []idRow
 		err := s.change(ctx, func(q Querier) (err error) {
-			rows, err = selectAll[idRow](ctx, q, completePastSQL, s.completeAfter.Seconds(), batchSize, expiryActor(ctx))
+			rows, err = selectAll[idRow](ctx, q, completePastSQL, s.completeAfter.Seconds(), batchSize,
+				expiryActor(ctx))
 			if err == nil {
 				err = s.tellEach(ctx, q, StatusConfirmed, idsOf(rows), expiryActor(ctx))
 			}

@@ -338,7 +338,8 @@ func TestRun_ReleasesAndCompletesUntilTheContextEnds(t *testing.T) {
 	}
 	require.NoError(t, <-ended)
 	require.NoError(t, <-ended)
-	require.Equal(t, map[string]int{"booking.ErasePast": 0, "booking.ReleaseExpired": 1, "booking.CompletePast": 1}, items)
+	require.Equal(t,
+		map[string]int{"booking.ErasePast": 0, "booking.ReleaseExpired": 1, "booking.CompletePast": 1}, items)
 	for id, want := range map[string]booking.Status{expired.ID: booking.StatusExpired,
 		past.ID: booking.StatusCompleted} {
 		b, err := first.Get(t.Context(), id)

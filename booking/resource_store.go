@@ -98,7 +98,8 @@ func insertResource(ctx context.Context, q Querier, r Resource) (id string, crea
 		made.String(), r.Slug, r.Name, r.Description, r.TimeZone, r.Capacity, seconds(r.SlotLength),
 		seconds(r.SlotStep),
 		seconds(r.BufferBefore), seconds(r.BufferAfter), seconds(r.Notice), seconds(r.Horizon), seconds(r.HoldFor),
-		r.Price.Minor, strings.ToLower(r.Price.Currency), seconds(r.HoldCap), policy, hours, exceptions, offers, !r.Inactive)
+		r.Price.Minor, strings.ToLower(r.Price.Currency), seconds(r.HoldCap), policy, hours, exceptions, offers,
+		!r.Inactive)
 	return got.ID, created, err
 }
 

@@ -106,14 +106,16 @@ func TestZeroValues(t *testing.T) {
 // A booking's JSON has nothing that lets its reader act for the customer.
 func TestBooking_JSONHidesSecrets(t *testing.T) {
 	t.Parallel()
-	store, err := booking.New(testdb.New(t), booking.Options{OwnerSecrets: []string{"0123456789abcdef0123456789abcdef"}})
+	store, err := booking.New(testdb.New(t),
+		booking.Options{OwnerSecrets: []string{"0123456789abcdef0123456789abcdef"}})
 	require.NoError(t, err)
 	create(t, store)
 	req := request(slot(0))
 	req.IdempotencyKey = "a-key-of-the-client"
 	b := hold(t, store, req)
 	require.NotEmpty(t, b.OwnerToken)
-	moved, err := store.Reschedule(context.WithoutCancel(t.Context()), booking.RescheduleRequest{ID: b.ID, Start: slot(2)})
+	moved, err := store.Reschedule(context.WithoutCancel(t.Context()),
+		booking.RescheduleRequest{ID: b.ID, Start: slot(2)})
 	require.NoError(t, err)
 	moved.OwnerToken = b.OwnerToken
 	for _, v := range []any{b, &b, []booking.Booking{b}, moved, booking.Page{Bookings: []booking.Booking{b}},

@@ -299,7 +299,8 @@ func (c *Customers) payments(ctx context.Context, bookingIDs []string) (map[stri
 
 func paymentOf(pay payments.Payment, refunds []payments.Refund, disputes []payments.Dispute) paymentJSON {
 	one := paymentJSON{
-		ID: pay.ID, Kind: string(pay.Kind), Method: pay.Method, Reference: pay.Reference, Status: string(pay.Status()), StripeSessionID: pay.SessionID,
+		ID: pay.ID, Kind: string(pay.Kind), Method: pay.Method, Reference: pay.Reference, Status: string(pay.Status()),
+		StripeSessionID: pay.SessionID,
 		PaymentIntentID: pay.PaymentIntentID, Amount: moneyOf(pay.Amount), Captured: moneyOf(pay.Captured),
 		Refunded: moneyOf(pay.Refunded), Lost: moneyOf(pay.Lost), Unapplied: pay.Unapplied, Parked: pay.ParkedReason,
 		ExpiresAt: pay.ExpiresAt, CreatedAt: pay.CreatedAt, UpdatedAt: pay.UpdatedAt, Parameters: pay.Parameters(),

@@ -73,7 +73,8 @@ func TestExport_Everything(t *testing.T) {
 			require.Equal(t, augusta.Email, p.Parameters["email"])
 		}
 	}
-	require.Equal(t, map[string]int{"completed": 1, "no_show": 1, "confirmed": 4, "cancelled": 3, "expired": 2}, statuses)
+	require.Equal(t,
+		map[string]int{"completed": 1, "no_show": 1, "confirmed": 4, "cancelled": 3, "expired": 2}, statuses)
 	require.Equal(t, map[string]int{"paid": 5, "refunded": 2, "expired": 1, "failed": 2, "dispute_lost": 2,
 		"partially_refunded": 3}, of)
 	require.Len(t, doc.Events, 3)

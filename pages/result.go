@@ -45,7 +45,8 @@ func (p *Pages) showBooking(w http.ResponseWriter, r *http.Request) {
 	v := bookingView{
 		page: p.page("Your booking"),
 		What: f.what(), When: when(b, f.zone), Name: b.Customer.Name(), Party: b.Party,
-		Phone: b.Customer.Phone, Note: b.Note, Amount: price(b.Amount), Status: b.Status, StatusText: statusText(b.Status), ID: b.ID,
+		Phone: b.Customer.Phone, Note: b.Note, Amount: price(b.Amount), Status: b.Status,
+		StatusText: statusText(b.Status), ID: b.ID,
 	}
 	if f.payment != nil {
 		v.Payment = paymentText(f.payment.Status())

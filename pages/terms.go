@@ -108,7 +108,9 @@ func describePolicy(b booking.Booking, t booking.Terms, zone *time.Location) str
 // describePolicyBefore describes a policy before a time is chosen, for a price.
 func describePolicyBefore(p booking.Policy, price booking.Money) string {
 	start := time.Unix(0, 0).Add(2 * maxNoticeOfPolicy)
-	b := booking.Booking{Kind: booking.KindBooking, Status: booking.StatusConfirmed, Start: start, Amount: price, Policy: p}
+	b := booking.Booking{
+		Kind: booking.KindBooking, Status: booking.StatusConfirmed, Start: start, Amount: price, Policy: p,
+	}
 	before := func(d time.Duration) string {
 		if d == 0 {
 			return "it begins"

@@ -341,35 +341,6 @@ func (p *Payments) returnUnapplied(ctx context.Context, e lockedEvent, reason st
 	return webhook.Processed, nil
 }
 
-// Whether the payment was refunded in full, at least partly at Stripe, and whether the
-// booking is ahead.
-const refundedAtStripeSQL = `
-SELECT p.captured_minor > 0 AND p.refunded_minor >= p.captured_minor AND NOT p.parked AND p.unapplied = ''
-   AND EXISTS (SELECT FROM booking_platform.refunds r
-               WHERE r.payment_id = p.id AND r.origin = 'stripe' AND r.status IN ('pending', 'succeeded')),
-       lower(b.during) > statement_timestamp()
-FROM booking_platform.payments p JOIN booking_platform.bookings b ON b.id = p.booking_id WHERE p.id = $1::uuid`
-
-// cancelRefundedBooking cancels a booking ahead that was refunded in full at Stripe. It
-// runs after every event of a payment and its refunds. The booking is locked.
-func (p *Payments) cancelRefundedBooking(ctx context.Context, q booking.Querier, bookings *booking.Tx, paymentID,
-	bookingID string) error {
-	if p.opts.KeepRefunded {
-		return nil
-	}
-	var refunded, ahead bool
-	err := q.QueryRowContext(ctx, refundedAtStripeSQL, paymentID).Scan(&refunded, &ahead)
-	if err != nil || !refunded || !ahead {
-		return err
-	}
-	b, err := bookings.Get(ctx, bookingID)
-	if err != nil || b.Status != booking.StatusConfirmed {
-		return err
-	}
-	_, err = bookings.Cancel(ctx, booking.CancelRequest{ID: bookingID, Reason: "refunded in full at Stripe"})
-	return err
-}
-
 // By session id, or by payment id while no session id is stored.
 const matchSQL = `SELECT ` + paymentColumns + `,
 	(SELECT b.status = 'expired' FROM booking_platform.bookings b WHERE b.id = p.booking_id)

@@ -33,11 +33,10 @@ var personalFields = map[string]bool{
 // Redact returns an event's payload without the person that it is about: the texts and
 // numbers of fields such as customer_details, billing_details, receipt_email, shipping,
 // evidence and description become empty or 0, and so does every text elsewhere that
-// contains one of texts, or a full name or address of those fields, compared without case.
-// Everything that identifies objects and amounts stays, so that handlers can still process
-// the event. The result is marked by a field _redacted, and can
-// no longer be verified by its signature; of what is not a JSON object, only the mark is
-// left.
+// contains one of texts, or a full name or address of those fields, compared without
+// case. Everything that identifies objects and amounts stays, so that handlers can still
+// process the event. The result is marked by a field _redacted, and can no longer be
+// verified by its signature; of what is not a JSON object, only the mark is left.
 func Redact(payload []byte, texts ...string) []byte {
 	decoder := json.NewDecoder(bytes.NewReader(payload))
 	// A number stays as it was written.
@@ -69,8 +68,8 @@ func (r *redaction) learn(personal bool, value any) {
 	case map[string]any:
 		for name, field := range v {
 			text, _ := field.(string)
-			if strings.ContainsAny(text, " @") && (strings.HasSuffix(name, "name") || strings.HasSuffix(name, "email")) &&
-				(personal || personalFields[name]) {
+			named := strings.HasSuffix(name, "name") || strings.HasSuffix(name, "email")
+			if named && strings.ContainsAny(text, " @") && (personal || personalFields[name]) {
 				r.texts = append(r.texts, text)
 			}
 			r.learn(personal || personalFields[name], field)

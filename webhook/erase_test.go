@@ -116,7 +116,8 @@ func TestLedgerErase_EachOutcome(t *testing.T) {
 		for _, record := range records {
 			ids = append(ids, record.ID)
 		}
-		require.Equal(t, []string{"evt_processed", "evt_ignored", "evt_unmatched", "evt_parked", "evt_failed", "evt_skipped",
+		require.Equal(t, []string{
+			"evt_processed", "evt_ignored", "evt_unmatched", "evt_parked", "evt_failed", "evt_skipped",
 			"evt_customer"}, ids)
 		for n, opts := range []webhook.EraseOptions{{DryRun: true}, {}} {
 			got, err := r.Ledger().Erase(t.Context(), subject, opts)
@@ -157,7 +158,8 @@ func TestLedgerErase_OwnReceiverOnly(t *testing.T) {
 	for _, each := range []*webhook.Receiver{r, other} {
 		send(t, each, personal("evt_1", completed, "pi_1", "ada@example.com"))
 	}
-	n, err := r.Ledger().Erase(t.Context(), webhook.Subject{Addresses: []string{"ada@example.com"}}, webhook.EraseOptions{})
+	n, err := r.Ledger().Erase(t.Context(), webhook.Subject{Addresses: []string{"ada@example.com"}},
+		webhook.EraseOptions{})
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 	record, err := other.Ledger().Find(t.Context(), "evt_1")
@@ -218,7 +220,8 @@ func TestErased_BatchAndError(t *testing.T) {
 	r.Handle(completed, func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) {
 		return webhook.Parked, nil
 	})
-	r.HandleBatch(completed, func(_ context.Context, _ webhook.Tx, events []webhook.BatchEvent) (ids []string, err error) {
+	r.HandleBatch(completed, func(_ context.Context, _ webhook.Tx, events []webhook.BatchEvent) (
+		ids []string, err error) {
 		for _, e := range events {
 			ids = append(ids, e.Event.ID)
 		}

@@ -9,8 +9,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/lib/pq"
-
 	"github.com/booking-platform/booking-platform/migrations"
 	"github.com/booking-platform/booking-platform/webhook"
 )
@@ -53,7 +51,7 @@ func Example() {
 func ExampleTx() {
 	var stripe *webhook.Receiver
 	stripe.Handle("invoice.paid", func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
-		lines, err := tx.SQL().PrepareContext(ctx, pq.CopyIn("invoice_lines", "event", "line"))
+		lines, err := tx.SQL().PrepareContext(ctx, `COPY invoice_lines (event, line) FROM STDIN`)
 		if err != nil {
 			return "", err
 		}

@@ -89,7 +89,8 @@ func TestTx_HandlerEndsTransaction(t *testing.T) {
 					var seen observed
 					r := newReceiver(t, db, webhook.Options{Observe: seen.observe})
 					mended := false
-					r.Handle(completed, func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+					r.Handle(completed, func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (
+						webhook.Outcome, error) {
 						outcome, err := effect(ctx, tx, ev)
 						if err != nil || mended {
 							return outcome, err
@@ -123,7 +124,8 @@ func TestTx_HandlerEndsTransaction(t *testing.T) {
 						require.Equal(t, done(webhook.Processed), send(t, r, event("evt_1", completed)))
 					}
 					require.Equal(t, 1, countEffects(t, db))
-					require.Equal(t, done(webhook.Processed), send(t, r, event("evt_2", completed)), "the pool is usable")
+					require.Equal(t, done(webhook.Processed), send(t, r, event("evt_2", completed)),
+						"the pool is usable")
 				})
 			}
 		}
@@ -139,7 +141,8 @@ func TestHandleBatch_HandlerEndsTransaction(t *testing.T) {
 			t.Run(fmt.Sprint(driver, name), func(t *testing.T) {
 				t.Parallel()
 				var seen observed
-				c := newBatchFixture(t, testdb.Open(t, driver, testdb.URL(t)), webhook.Options{Observe: seen.observe}, effect,
+				c := newBatchFixture(t, testdb.Open(t, driver, testdb.URL(t)),
+					webhook.Options{Observe: seen.observe}, effect,
 					func(ctx context.Context, tx webhook.Tx, events []webhook.BatchEvent) ([]string, error) {
 						settled, err := effectBatch(ctx, tx, events[1:])
 						if err != nil {
@@ -200,7 +203,8 @@ func TestTx_SQLWithoutEnding(t *testing.T) {
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		effects(t, db)
 		r := newReceiver(t, db, webhook.Options{})
-		r.Handle(completed, func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
+		r.Handle(completed, func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (
+			webhook.Outcome, error) {
 			if err := sends(`SAVEPOINT s`, `INSERT INTO public.effects VALUES ('undone')`, `ROLLBACK TO SAVEPOINT s`)(ctx,
 				tx); err != nil {
 				return "", err

@@ -90,7 +90,8 @@ offers:
 	}
 	want.Offers = []booking.Offer{
 		{Slug: "long", Name: "Long", SlotLength: 90 * time.Minute, SlotStep: 30 * time.Minute,
-			BufferBefore: time.Minute, BufferAfter: 2 * time.Minute, Price: booking.Money{Minor: 3000, Currency: "eur"}},
+			BufferBefore: time.Minute, BufferAfter: 2 * time.Minute,
+			Price: booking.Money{Minor: 3000, Currency: "eur"}},
 		{Slug: "old", Name: "Old", Price: booking.Money{Currency: "eur"}, Inactive: true},
 	}
 	require.Equal(t, want, r)

@@ -131,10 +131,10 @@ func (p PaymentIntent) MarshalJSON() ([]byte, error) {
 			failed.(map[string]any)["decline_code"] = decline
 		}
 	}
-	switch {
-	case p.Status == IntentProcessing, p.Status == IntentSucceeded:
+	switch p.Status {
+	case IntentProcessing, IntentSucceeded:
 		method = "pm_" + p.ID[len("pi_"):]
-	case p.Status == IntentRequiresConfirmation:
+	case IntentRequiresConfirmation:
 		method = p.paymentMethod
 	}
 	if !p.canceledAt.IsZero() {

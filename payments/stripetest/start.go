@@ -81,7 +81,7 @@ func Start(t TB, webhook http.Handler, opts ...Options) *Server {
 	go func() { ended <- s.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		_ = <-ended // Run returns no error: it runs once.
+		<-ended // Run returns no error: it runs once.
 	})
 	return s
 }
