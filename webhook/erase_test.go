@@ -23,7 +23,8 @@ func personal(id, eventType, intent, email string) []byte {
 			"metadata":{"payment_id":"p1","order":"Zo\u00eb Lovelace, table 4"},
 			"billing_details":{"name":"Zo\u00eb Lovelace","email":%q,"address":{"line1":"12 St James"}},
 			"payment_method_details":{"type":"card","card":{"last4":"4242","exp_year":2031,"brand":null}},
-			"receipt_email":%q,"hosted_invoice_url":"https://invoice.example/i","invoice_pdf":"https://invoice.example/p",
+			"receipt_email":%q,"hosted_invoice_url":"https://invoice.example/i",
+			"invoice_pdf":"https://invoice.example/p",
 			"paid":true},
 		"previous_attributes":{"receipt_email":%q}}}`, id, eventType, intent, email, email, email)
 }

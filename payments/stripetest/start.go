@@ -81,7 +81,9 @@ func Start(t TB, webhook http.Handler, opts ...Options) *Server {
 	go func() { ended <- s.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		<-ended // Run returns no error: it runs once.
+		if err := <-ended; err != nil {
+			t.Fatalf("run the stand-in: %v", err)
+		}
 	})
 	return s
 }
