@@ -73,37 +73,34 @@ func ExampleStore_Hold() {
 	}
 }
 
-// An order of the caller's and its booking are committed together. When Postgres aborts
-// the transaction for another one, all of it is run again.
-func ExampleStore_Tx() {
-	order := func() error {
-		tx, err := db.BeginTx(ctx, nil)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = tx.Rollback() }()
-		b, err := store.Tx(tx).Hold(ctx, booking.HoldRequest{
+// An order of the caller's and its booking are committed together.
+func ExampleStore_InTx() {
+	err := store.InTx(ctx, func(tx *sql.Tx, bookings *booking.Tx) error {
+		b, err := bookings.Hold(ctx, booking.HoldRequest{
 			Resource: "court-1", Start: start,
 			Customer: booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@example.com"},
 		})
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO orders (booking_id) VALUES ($1::uuid)`, b.ID); err != nil {
-			return err
-		}
-		return tx.Commit()
-	}
-	err := order()
-	for range 3 {
-		if !booking.IsRetryable(err) {
-			break
-		}
-		err = order()
-	}
-	if err != nil {
+		_, err = tx.ExecContext(ctx, `INSERT INTO orders (booking_id) VALUES ($1::uuid)`, b.ID)
+		return err
+	})
+	if errors.Is(err, booking.ErrSlotTaken) {
+		fmt.Println("the slot is taken")
+	} else if err != nil {
 		log.Fatal(err)
 	}
+}
+
+// A booking in a transaction that the caller ends, here a *sql.Tx of a queue's worker.
+// Where the caller only has a pool, Store.InTx begins, commits and repeats.
+func ExampleStore_Tx() {
+	work := func(tx *sql.Tx) error {
+		_, err := store.Tx(tx).Confirm(ctx, "019a2b3c-0000-7000-8000-000000000000")
+		return err // Roll back, and work again if booking.IsRetryable.
+	}
+	_ = work
 }
 
 // A hold is confirmed when its payment arrives; after its end the slot may still be free.

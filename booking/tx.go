@@ -36,6 +36,8 @@ import (
 //     request when the context given to BeginTx ends; if the commit waits for a
 //     synchronous standby, Postgres then reports success for what only the primary has.
 //
+// [Store.InTx] begins, commits and repeats such a transaction.
+//
 // The clock is read when each statement begins.
 type Tx struct {
 	store *Store
@@ -47,6 +49,31 @@ type Tx struct {
 // result is not for concurrent use. If q is a pool of connections, every operation
 // returns [ErrNoTransaction].
 func (s *Store) Tx(q Querier) *Tx { return &Tx{store: s, q: transaction(q)} }
+
+// InTx runs do in a transaction on the store's pool and commits it: an order and its
+// booking in one commit, for example. do writes its own rows with tx, which any library
+// that takes a *sql.Tx accepts, and books with bookings.
+//
+// InTx follows the rules of [Tx]: the transaction is READ COMMITTED, begins under a
+// context that cannot be cancelled, is not committed if ctx has ended, and is repeated up
+// to ten times while [IsRetryable] is true of its error. So do may run several times: it
+// has no effects but those of tx, calls nothing over the network, and does not end tx
+// (the error is then sql.ErrTxDone). An error of do rolls back and is returned as it is; a
+// panic rolls back. If ctx ends while the commit waits, the error is that of ctx and the
+// commit may still happen: repeat the request with its idempotency key.
+//
+// BEGIN and COMMIT take two round trips. InTx is safe on several replicas at once.
+func (s *Store) InTx(ctx context.Context, do func(tx *sql.Tx, bookings *Tx) error) error {
+	var refused error
+	err := pg.InTxRetry(ctx, s.db, IsRetryable, func(tx *sql.Tx) error {
+		refused = do(tx, s.Tx(tx))
+		return refused
+	})
+	if err == nil || refused != nil {
+		return err
+	}
+	return wrap(ctx, "transaction", err)
+}
 
 func (t *Tx) run(_ context.Context, step func(Querier) error) error { return step(t.q) }
 

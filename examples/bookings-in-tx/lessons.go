@@ -45,8 +45,7 @@ var (
 // one booking, one lesson and one mail.
 func (s *service) book(ctx context.Context, id, slug string, start time.Time, c booking.Customer) (booking.Booking, error) {
 	var b booking.Booking
-	err := s.inTx(ctx, func(tx *sql.Tx) (err error) {
-		bookings := s.bookings.Tx(tx)
+	err := s.bookings.InTx(ctx, func(tx *sql.Tx, bookings *booking.Tx) (err error) {
 		b, err = bookings.Hold(ctx, booking.HoldRequest{
 			Resource: slug, Start: start, Customer: c, Reference: id, IdempotencyKey: id,
 		})
@@ -74,34 +73,6 @@ func (s *service) book(ctx context.Context, id, slug string, start time.Time, c 
 		return err
 	})
 	return b, err
-}
-
-// inTx runs do in a transaction, again if Postgres ended it in favour of another one. The
-// transaction begins under a context that is not cancelled: a cancel request during COMMIT
-// would report success for what a synchronous standby does not have.
-func (s *service) inTx(ctx context.Context, do func(*sql.Tx) error) error {
-	once := func() error {
-		tx, err := s.db.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
-		if err != nil {
-			return err
-		}
-		defer func() { _ = tx.Rollback() }()
-		if err := do(tx); err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		return tx.Commit()
-	}
-	err := once()
-	for range 3 {
-		if !booking.IsRetryable(err) {
-			return err
-		}
-		err = once()
-	}
-	return err
 }
 
 // onTransition runs in the transaction that changes a payment: the lesson's row and the
