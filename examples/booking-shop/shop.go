@@ -41,7 +41,8 @@ type shop struct {
 // onTransition marks an order as paid in the transaction that confirms its booking: both
 // are committed, or neither. It sends nothing, because the transaction may run again.
 func onTransition(ctx context.Context, tx payments.Tx, t payments.Transition) error {
-	if t.Kind != payments.TransitionPaid {
+	// A refund may be reported before its payment: the booking is then cancelled already.
+	if t.Kind != payments.TransitionPaid || t.Booking.Status != booking.StatusConfirmed {
 		return nil
 	}
 	_, err := tx.ExecContext(ctx, `UPDATE shop.orders SET status = 'paid', booking_id = $2 WHERE id = $1`,
