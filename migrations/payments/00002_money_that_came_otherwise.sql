@@ -16,13 +16,15 @@ ALTER TABLE booking_platform.payments
     ADD COLUMN reference     text NOT NULL DEFAULT '',
     ADD COLUMN actor         text NOT NULL DEFAULT '';
 
--- Not validated: present rows have the default, and no scan is made under the lock.
+-- Not validated: present rows have the default.
 ALTER TABLE booking_platform.payments
     ADD CONSTRAINT payments_kind CHECK (kind IN ('checkout', 'intent', 'desk')
         AND (kind <> 'intent' OR stripe_payment_intent_id IS NOT NULL)
         AND (kind <> 'desk' OR (stripe_session_id IS NULL AND stripe_payment_intent_id IS NULL))) NOT VALID;
 
--- A PaymentIntent is adopted once, and a booking has one payment at the desk.
+-- A PaymentIntent is adopted once, and a booking has one payment at the desk. The
+-- indexes scan the table once each while payments wait: they are empty, and no release
+-- has payments yet.
 CREATE UNIQUE INDEX payments_adopted ON booking_platform.payments (stripe_payment_intent_id) WHERE kind = 'intent';
 CREATE UNIQUE INDEX payments_desk ON booking_platform.payments (booking_id) WHERE kind = 'desk';
 -- Small: adopted PaymentIntents that can be cancelled.
