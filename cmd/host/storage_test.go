@@ -128,11 +128,20 @@ func TestOpen_LimitsEndHangingStatements(t *testing.T) {
 	require.ErrorAs(t, err, &state)
 	require.Equal(t, "55P03", state.SQLState())
 
-	idle, err := db.BeginTx(t.Context(), nil)
-	require.NoError(t, err)
-	defer func() { _ = idle.Rollback() }()
+	// On a busy machine the limit can end a transaction before its first statement.
+	var idle *sql.Tx
 	var pid int
-	require.NoError(t, idle.QueryRowContext(t.Context(), `SELECT pg_backend_pid()`).Scan(&pid))
+	eventually(t, "a transaction has run its first statement", func() bool {
+		if idle, err = db.BeginTx(t.Context(), nil); err != nil {
+			return false
+		}
+		if idle.QueryRowContext(t.Context(), `SELECT pg_backend_pid()`).Scan(&pid) == nil {
+			return true
+		}
+		_ = idle.Rollback()
+		return false
+	})
+	defer func() { _ = idle.Rollback() }()
 	eventually(t, "the idle transaction is ended", func() bool {
 		var n int
 		return holder.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE pid = $1`,
