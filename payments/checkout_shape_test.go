@@ -205,13 +205,13 @@ func TestShapeCheckout_FunctionFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			sent := &bodies{}
-			broken := c.f
+			var mended atomic.Bool
 			w := newWorld(t, setup{wrap: sent.wrap, opts: payments.Options{Timeout: 2 * time.Second,
 				ShapeCheckout: func(ctx context.Context, b booking.Booking, p *stripe.CheckoutSessionParams) error {
-					if broken == nil {
+					if mended.Load() {
 						return nil
 					}
-					return broken(ctx, b, p)
+					return c.f(ctx, b, p)
 				}}})
 			req := w.request(0)
 			req.IdempotencyKey = "once"
@@ -222,7 +222,7 @@ func TestShapeCheckout_FunctionFails(t *testing.T) {
 				require.ErrorIs(t, err, c.want)
 			}
 			require.Empty(t, sent.all())
-			broken = nil
+			mended.Store(true)
 			booked := w.book(req)
 			require.Equal(t, booking.StatusPending, booked.Booking.Status, "the slot and the key are free again")
 		})

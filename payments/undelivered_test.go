@@ -174,6 +174,7 @@ func TestFetchSince_DeliveredEvents(t *testing.T) {
 			SET completed = false, captured_minor = 0, captured_currency = '', stripe_payment_intent_id = NULL`,
 		`DELETE FROM booking_platform.payments WHERE booking_id <> '` + ours.ID + `'`,
 		`DELETE FROM booking_platform.booking_history WHERE booking_id <> '` + ours.ID + `' OR to_status = 'confirmed'`,
+		`DELETE FROM told WHERE id <> '` + ours.ID + `' OR is_now = 'confirmed'`,
 		`DELETE FROM booking_platform.bookings WHERE id <> '` + ours.ID + `'`,
 		`UPDATE booking_platform.bookings
 			SET status = 'pending', hold_expires_at = statement_timestamp() + interval '10 minutes'`,
