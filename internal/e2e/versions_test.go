@@ -29,8 +29,8 @@ import (
 )
 
 // Under load, a host of this version joins one of the previous version and replaces it,
-// and then the other way round, on the newer schema. Every request is answered, no slot is
-// sold twice, and every payment is applied once.
+// and then the other way round, on the newer schema. Every request is answered, no slot
+// is sold twice, and every payment is applied once.
 func TestVersions_ForwardAndBack(t *testing.T) {
 	t.Parallel()
 	older := previousVersion(t)
@@ -87,9 +87,7 @@ func previousVersion(t *testing.T) string {
 	out, err := ask.Output()
 	require.NoError(t, err)
 	revision := strings.TrimSpace(string(out))
-	if revision == "" {
-		t.Skip("there is no previous version: the last change of migrations rewrote some")
-	}
+	require.NotEmpty(t, revision, "there is no previous version in git: .ci/test leaves this test out then")
 	dir := t.TempDir()
 	for _, command := range [][]string{
 		{"git", "clone", "--quiet", "--no-checkout", "../..", dir},
@@ -119,7 +117,8 @@ type change struct {
 	wrong   []string // answers that are never right
 }
 
-// member is a host behind the balancer. It gets requests while its /health/db answers 200.
+// member is a host behind the balancer. It gets requests while its /health/db answers
+// 200.
 type member struct {
 	host  *host
 	proxy *httputil.ReverseProxy
