@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// Erasure is the result of [Store.Erase] and [Store.EraseCustomer]: how many rows changed,
-// and which bookings have to keep their customer.
+// Erasure is the result of [Store.Erase] and [Store.EraseCustomer]: how many rows
+// changed, and which bookings have to keep their customer.
 type Erasure struct {
 	// Bookings counts the bookings whose customer was erased, Changes the entries of their
 	// history whose reason was, and HoldNumbers the deleted numbers of hold limits.
@@ -100,16 +102,17 @@ type EraseOptions struct {
 }
 
 // Erase removes the customer from bookings that are over: cancelled, expired, or ended.
-// Name, address, phone, note, metadata, reasons, idempotency key and the hashes made of them
-// become empty, and the customer's link ends. What the books need stays: the resource, times,
-// party, status, amounts, refunds, reference, and the history with its actors.
+// Name, address, phone, note, metadata, reasons, idempotency key and the hashes made of
+// them become empty, and the customer's link ends. What the books need stays: the
+// resource, times, party, status, amounts, refunds, reference, and the history with its
+// actors.
 //
 // Bookings that are not over keep their customer and are in [Erasure.NotOver]; unknown
-// ids, blocks and erased bookings are passed over. A repetition changes nothing. Rows that
-// are replaced stay in the database's files until a vacuum, and in backups.
+// ids, blocks and erased bookings are passed over. A repetition changes nothing. Rows
+// that are replaced stay in the database's files until a vacuum, and in backups.
 //
-// Erase runs one statement for up to 500 bookings, which waits for transactions that change
-// them, and repeats it until it changes nothing. Safe on several replicas.
+// Erase runs one statement for up to 500 bookings, which waits for transactions that
+// change them, and repeats it until it changes nothing. Safe on several replicas.
 func (s *Store) Erase(ctx context.Context, ids []string, opts EraseOptions) (Erasure, error) {
 	query := eraseSQL
 	if opts.DryRun {
@@ -198,15 +201,6 @@ func (s *Store) CustomerBookings(ctx context.Context, email string) ([]string, e
 	}
 }
 
-// erasedActor replaces the name in an actor: "user:ada@example.com" becomes "user:erased".
-func erasedActor(actor string) string {
-	kind, _, named := strings.Cut(actor, ":")
-	if !named {
-		return "erased"
-	}
-	return kind + ":erased"
-}
-
 // actorPage is how many rows of the history one statement of EraseActor reads.
 const actorPage = 5000
 
@@ -240,13 +234,13 @@ type actorPageRow struct {
 // rows. Safe on several replicas.
 func (s *Store) EraseActor(ctx context.Context, actor string) (int, error) {
 	erased, after, id := 0, "00000000-0000-0000-0000-000000000000", int64(0)
-	if actor == "" || actor == erasedActor(actor) {
+	if actor == "" || actor == valid.ErasedActor(actor) {
 		return 0, nil
 	}
 	for {
 		var row actorPageRow
 		err := s.run(ctx, func(q Querier) (err error) {
-			row, _, err = selectOne[actorPageRow](ctx, q, eraseActorSQL, after, id, actor, erasedActor(actor),
+			row, _, err = selectOne[actorPageRow](ctx, q, eraseActorSQL, after, id, actor, valid.ErasedActor(actor),
 				actorPage)
 			return err
 		})

@@ -6,11 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/valid"
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
@@ -37,8 +37,8 @@ const (
 	MatterRefundUnknown Matter = "refund_unknown"
 )
 
-// Forceable reports whether a customer may be erased all the same: what is left to do needs
-// Stripe's ids alone. While money can still arrive it may not.
+// Forceable reports whether a customer may be erased all the same: what is left to do
+// needs Stripe's ids alone. While money can still arrive it may not.
 func (m Matter) Forceable() bool { return m != MatterCheckout && m != MatterProcessing }
 
 // Unsettled is a payment that is not settled, with one of its matters.
@@ -47,8 +47,8 @@ type Unsettled struct {
 	Matter               Matter
 }
 
-// The parameters of a payment p whose customer was erased: a mark, by which late events do
-// not bring the customer back, and what refunds need.
+// The parameters of a payment p whose customer was erased: a mark, by which late events
+// do not bring the customer back, and what refunds need.
 const erasedParametersSQL = `json_strip_nulls(json_build_object('erased', true, 'transfer', p.parameters -> 'transfer',
 		'fee', p.parameters -> 'fee'))`
 
@@ -85,9 +85,9 @@ of_asked AS MATERIALIZED (
 SELECT u.payment_id::text, u.booking_id::text, u.matter FROM unsettled u ORDER BY u.payment_id, u.matter`
 )
 
-// Unsettled returns what is not settled about the payments of bookings: why their customer
-// is still needed, in the order of the payments' ids. It covers all accounts. One round
-// trip for up to 500 bookings.
+// Unsettled returns what is not settled about the payments of bookings: why their
+// customer is still needed, in the order of the payments' ids. It covers all accounts.
+// One round trip for up to 500 bookings.
 func (p *Payments) Unsettled(ctx context.Context, bookingIDs []string) ([]Unsettled, error) {
 	var out []Unsettled
 	for chunk := range slices.Chunk(bookingIDs, eraseBatch) {
@@ -129,8 +129,9 @@ func (p *Payments) UnsettledBookings(ctx context.Context, ids []string) ([]strin
 const ofBookingsSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
 WHERE p.booking_id IN (SELECT a::uuid FROM jsonb_array_elements_text($1::jsonb) AS a) ORDER BY p.id`
 
-// OfBookings returns all payments of bookings, of every account, in the order of their ids.
-// [Payments.ForBooking] returns the one that counts. One round trip for 500 bookings.
+// OfBookings returns all payments of bookings, of every account, in the order of their
+// ids. [Payments.ForBooking] returns the one that counts. One round trip for 500
+// bookings.
 func (p *Payments) OfBookings(ctx context.Context, bookingIDs []string) ([]Payment, error) {
 	var out []Payment
 	for chunk := range slices.Chunk(bookingIDs, eraseBatch) {
@@ -283,15 +284,6 @@ func (p *Payments) IsErased(ctx context.Context, q webhook.Querier, ev webhook.E
 	return found, wrap(ctx, "read whether the customer was erased", rows.Err())
 }
 
-// erasedActor replaces the name in an actor: "user:ada@example.com" becomes "user:erased".
-func erasedActor(actor string) string {
-	kind, _, named := strings.Cut(actor, ":")
-	if !named {
-		return "erased"
-	}
-	return kind + ":erased"
-}
-
 // actorPage is how many rows one statement of EraseActor reads.
 const actorPage = 5000
 
@@ -324,7 +316,7 @@ SELECT (SELECT count(*) FROM page), (SELECT count(*) FROM erased),
 // rows changed. All rows are read, in statements of 5,000. Safe on several replicas.
 func (p *Payments) EraseActor(ctx context.Context, actor string) (int, error) {
 	erased := 0
-	if actor == "" || actor == erasedActor(actor) {
+	if actor == "" || actor == valid.ErasedActor(actor) {
 		return 0, nil
 	}
 	for _, query := range []string{erasePaymentActorSQL, eraseRefundActorSQL} {
@@ -341,7 +333,7 @@ func (p *Payments) eraseActor(ctx context.Context, query, actor string) (erased 
 	for after, seen := uuid.Nil.String(), actorPage; seen == actorPage; {
 		changed := 0
 		err := p.inTxRetry(ctx, "erase an actor", func(tx *sql.Tx) error {
-			return tx.QueryRowContext(ctx, query, after, actor, erasedActor(actor), actorPage).
+			return tx.QueryRowContext(ctx, query, after, actor, valid.ErasedActor(actor), actorPage).
 				Scan(&seen, &changed, &after)
 		})
 		erased += changed

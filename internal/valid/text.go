@@ -86,6 +86,16 @@ func Phone(s string) string {
 	return ""
 }
 
+// ErasedActor returns an actor of booking.WithActor without the name in it:
+// "user:ada@example.com" becomes "user:erased".
+func ErasedActor(actor string) string {
+	kind, _, named := strings.Cut(actor, ":")
+	if !named {
+		return "erased"
+	}
+	return kind + ":erased"
+}
+
 // WithoutHidden removes the characters that hide or reorder text.
 func WithoutHidden(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) {

@@ -97,3 +97,13 @@ func TestText_OtherRules(t *testing.T) {
 		}
 	}
 }
+
+func TestErasedActor(t *testing.T) {
+	t.Parallel()
+	for actor, want := range map[string]string{
+		"user:ada@example.com": "user:erased", "user:ada:admin": "user:erased", "user:": "user:erased",
+		"Ada Lovelace": "erased", "user:erased": "user:erased", "erased": "erased",
+	} {
+		require.Equal(t, want, valid.ErasedActor(actor), actor)
+	}
+}
