@@ -63,8 +63,7 @@ WITH told AS (
     FROM booking_platform.booking_history h
 )
 SELECT count(*) FROM (
-    (SELECT * FROM told EXCEPT ALL SELECT * FROM recorded)
-    UNION ALL (SELECT * FROM recorded EXCEPT ALL SELECT * FROM told)
+    (TABLE told EXCEPT ALL TABLE recorded) UNION ALL (TABLE recorded EXCEPT ALL TABLE told)
 ) AS differ`
 
 // toldChain checks that each change of a booking begins where the one before ended, and

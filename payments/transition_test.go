@@ -51,12 +51,14 @@ func withOutbox(t *testing.T, s setup) *world {
 }
 
 const toldOtherwise = `
-WITH recorded AS (
+WITH told AS (
+    SELECT t.id, t.at, t.was, t.is_now, t.actor, t.reason FROM told t
+), recorded AS (
     SELECT h.booking_id, h.at, h.from_status, h.to_status, h.actor, h.reason FROM booking_platform.booking_history h
     WHERE h.from_status <> h.to_status OR h.from_start IS NOT NULL
 )
 SELECT count(*) FROM (
-    (SELECT * FROM told EXCEPT ALL SELECT * FROM recorded) UNION ALL (SELECT * FROM recorded EXCEPT ALL SELECT * FROM told)
+    (TABLE told EXCEPT ALL TABLE recorded) UNION ALL (TABLE recorded EXCEPT ALL TABLE told)
 ) AS differ`
 
 // tellsBookings checks, at the end of the test, that booking.Options.OnChange was called

@@ -51,8 +51,8 @@ func TestWaitForDB_ReturnsLastError(t *testing.T) {
 	require.ErrorContains(t, err, "the database does not answer")
 }
 
-// late is a database that refuses the first connection. The second one reaches its deadline
-// before the context reports it, as a connection's own deadline does.
+// late is a database that refuses the first connection. The second one reaches its
+// deadline before the context reports it, as a connection's own deadline does.
 type late struct{ tries int }
 
 func (l *late) Connect(ctx context.Context) (driver.Conn, error) {
@@ -60,7 +60,9 @@ func (l *late) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, errRefused
 	}
 	end, _ := ctx.Deadline()
-	time.Sleep(time.Until(end) - 20*time.Millisecond)
+	early, cancel := context.WithDeadline(ctx, end.Add(-20*time.Millisecond))
+	defer cancel()
+	<-early.Done()
 	return nil, os.ErrDeadlineExceeded
 }
 

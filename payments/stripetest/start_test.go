@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/stripe/stripe-go/v76/webhook"
@@ -72,11 +72,14 @@ func TestStart_EndsWithItsTest(t *testing.T) {
 			t.Error("it ended while a handler runs")
 		}
 	})
-	s := stripetest.Start(f, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+	s := stripetest.Start(f, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		running.Store(true)
 		close(entered)
 		<-leave
-		time.Sleep(100 * time.Millisecond) // The handler's work.
+		// The handler works on until its server has begun to stop.
+		for conn, err := net.Dial("tcp", r.Host); err == nil; conn, err = net.Dial("tcp", r.Host) {
+			_ = conn.Close()
+		}
 		running.Store(false)
 	}))
 	f.Cleanup(func() { close(leave) })
