@@ -55,7 +55,8 @@ func (a *API) describe() error {
 	return nil
 }
 
-// OpenAPI returns the OpenAPI 3.1 document of the routes, as JSON. It must not be changed.
+// OpenAPI returns the OpenAPI 3.1 document of the routes, as JSON. It must not be
+// changed.
 func (a *API) OpenAPI() []byte { return a.document }
 
 // serveOpenAPI returns the document, with an ETag.

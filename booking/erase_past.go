@@ -46,14 +46,14 @@ type pastRow struct {
 
 // ErasePast erases the customers of bookings that ended longer than
 // [Options.PersonalDataFor] ago, as [Store.Erase] does, and returns of how many. If
-// PersonalDataFor is 0 it does nothing. A cancelled or expired booking counts from the end
-// of its slot too. Bookings that [Options.KeepPersonalData] names keep their customer and
-// are asked about again in the next run.
+// PersonalDataFor is 0 it does nothing. A cancelled or expired booking counts from the
+// end of its slot too. Bookings that [Options.KeepPersonalData] names keep their customer
+// and are asked about again in the next run.
 //
-// It reads the bookings by start, 2,000 in a statement, for up to 40 seconds, and the next
-// run continues there. Later runs of the process begin with the first booking that has
-// not been erased; the first run reads every booking that is old enough. Safe on every
-// replica at once.
+// It reads the bookings by start, 2,000 in a statement, for up to 40 seconds, and the
+// next run continues there. Later runs of the process begin with the first booking that
+// has not been erased; the first run reads every booking that is old enough. Safe on
+// every replica at once.
 func (s *Store) ErasePast(ctx context.Context) (int, error) {
 	if s.personalDataFor == 0 {
 		return 0, nil

@@ -32,9 +32,9 @@ import (
 //
 // The same request of the same customer with the same idempotency key returns the same
 // booking, whatever the limits, also one that has expired or was cancelled: look at its
-// status, and use a new key for a new attempt. [Store.Release] frees the key. If a context
-// or a connection ends during a statement, the slot may be held: repeat the request with
-// its key to find out.
+// status, and use a new key for a new attempt. [Store.Release] frees the key. If a
+// context or a connection ends during a statement, the slot may be held: repeat the
+// request with its key to find out.
 //
 // The booking has an OwnerToken if the store has secrets.
 func (s *Store) Hold(ctx context.Context, req HoldRequest) (Booking, error) {

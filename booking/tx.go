@@ -58,9 +58,9 @@ func (s *Store) Tx(q Querier) *Tx { return &Tx{store: s, q: transaction(q)} }
 // context that cannot be cancelled, is not committed if ctx has ended, and is repeated up
 // to ten times while [IsRetryable] is true of its error. So do may run several times: it
 // has no effects but those of tx, calls nothing over the network, and does not end tx
-// (the error is then sql.ErrTxDone). An error of do rolls back and is returned as it is; a
-// panic rolls back. If ctx ends while the commit waits, the error is that of ctx and the
-// commit may still happen: repeat the request with its idempotency key.
+// (the error is then sql.ErrTxDone). An error of do rolls back and is returned as it is;
+// a panic rolls back. If ctx ends while the commit waits, the error is that of ctx and
+// the commit may still happen: repeat the request with its idempotency key.
 //
 // BEGIN and COMMIT take two round trips. InTx is safe on several replicas at once.
 func (s *Store) InTx(ctx context.Context, do func(tx *sql.Tx, bookings *Tx) error) error {

@@ -20,8 +20,8 @@ var (
 	ErrUnknown = errors.New("customers: nothing is kept about this customer")
 )
 
-// Parts are the packages that a program embeds. Bookings is required; a part that is nil or
-// empty is left out. All use the same database.
+// Parts are the packages that a program embeds. Bookings is required; a part that is nil
+// or empty is left out. All use the same database.
 type Parts struct {
 	Bookings *booking.Store
 	Payments *payments.Payments

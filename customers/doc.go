@@ -4,11 +4,12 @@
 // parameters of Checkout Sessions, in the payloads of Stripe's events, in reasons that
 // staff wrote, in hashes and in user accounts. Each package erases its own tables
 // (booking.Store.Erase, payments.Payments.Erase, webhook.Ledger.Erase,
-// auth.UserTable.Delete); this package calls them in the order that a crash between two of
-// them cannot spoil, and says why a customer cannot be erased yet.
+// auth.UserTable.Delete); this package calls them in the order that a crash between two
+// of them cannot spoil, and says why a customer cannot be erased yet.
 //
 //	people, err := customers.New(customers.Parts{
-//		Bookings: bookings, Payments: pay, Ledgers: []*webhook.Ledger{receiver.Ledger()}, Users: users,
+//		Bookings: bookings, Payments: pay, Users: users,
+//		Ledgers: []*webhook.Ledger{receiver.Ledger()},
 //	}, customers.Options{})
 //	report, err := people.Erase(ctx, "ada@example.com", customers.EraseOptions{})
 //	if errors.Is(err, customers.ErrNotYet) {
@@ -22,9 +23,9 @@
 // Old bookings are erased without a request by booking.Options.PersonalDataFor,
 // payments.Options.PersonalDataFor and webhook.Options.PersonalDataFor.
 //
-// Erase your own tables after Erase has returned nil, so that a crash in between leaves the
-// address by which a repetition finds the rest. If your users can change their address,
-// erase each address that their bookings have: see [Customers.Email].
+// Erase your own tables after Erase has returned nil, so that a crash in between leaves
+// the address by which a repetition finds the rest. If your users can change their
+// address, erase each address that their bookings have: see [Customers.Email].
 //
 // What the package leaves out: customers at Stripe, logs, backups, mails, and the tables
 // of the program that embeds it. docs/privacy.md lists where customers' data is kept.

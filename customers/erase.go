@@ -75,13 +75,14 @@ type EraseOptions struct {
 	Actors []string
 }
 
-// Erase erases a customer, found by the e-mail address compared without case: all bookings,
-// payments, stored events and the user account of that address, as docs/privacy.md lists.
+// Erase erases a customer, found by the e-mail address compared without case: all
+// bookings, payments, stored events and the user account of that address, as
+// docs/privacy.md lists.
 //
 // A customer is erased as a whole. If a booking is not over, a payment not settled, or a
 // user active, nothing changes and the error is [ErrNotYet]; [Report.NotYet] names each
-// reason. Erase what a customer books during the call with another call: such a booking is
-// in NotYet too, and the error is ErrNotYet, although the rest was erased.
+// reason. Erase what a customer books during the call with another call: such a booking
+// is in NotYet too, and the error is ErrNotYet, although the rest was erased.
 //
 // A repetition changes nothing and reports zeros, as does the erasure of a customer of
 // whom nothing is kept. After an error or a crash, repeat it: the bookings, by which

@@ -154,9 +154,10 @@ type userJSON struct {
 // time zone, others that of UTC. Secrets are left out: hashes of passwords and tokens,
 // links, and idempotency keys. Staff are not named.
 //
-// The document is written while the database is read, 100 bookings at a time, so its parts
-// are of slightly different moments. If nothing is kept, nothing is written and the error
-// is [ErrUnknown]. After another error the document is incomplete, and no valid JSON.
+// The document is written while the database is read, 100 bookings at a time, so its
+// parts are of slightly different moments. If nothing is kept, nothing is written and the
+// error is [ErrUnknown]. After another error the document is incomplete, and no valid
+// JSON.
 func (c *Customers) Export(ctx context.Context, w io.Writer, email string) error {
 	p, err := c.find(ctx, email)
 	if err != nil {

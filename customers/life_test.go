@@ -99,7 +99,8 @@ func (w *world) live(c booking.Customer) (l life) {
 	return l
 }
 
-// events gives the ledgers events about a customer, of every outcome and with the payload.
+// events gives the ledgers events about a customer, of every outcome and with the
+// payload.
 func (w *world) events(c booking.Customer, l life, id string) {
 	w.t.Helper()
 	intent := w.intentOf(l.completed)

@@ -247,8 +247,8 @@ func (w *world) tables() (names []string) {
 	return names
 }
 
-// traces returns the rows of all tables that contain the customer's name or address in any
-// case, as text or as bytes, or the hash of the address.
+// traces returns the rows of all tables that contain the customer's name or address in
+// any case, as text or as bytes, or the hash of the address.
 func (w *world) traces(c booking.Customer) (found []string) {
 	w.t.Helper()
 	var needles []string

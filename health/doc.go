@@ -14,6 +14,6 @@
 // then stop accepting.
 //
 // Responses are JSON without details: {"status":"ok"} or {"status":"unavailable"}. The
-// reason is logged when readiness changes, and once a minute. The package uses the standard library alone,
-// and contains no checks.
+// reason is logged when readiness changes, and once a minute. The package uses the
+// standard library alone, and contains no checks.
 package health

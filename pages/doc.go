@@ -19,5 +19,6 @@
 //
 // The package leaves out what belongs to the server: the access log, time limits of
 // requests, protection against cross-origin posts, and security headers. See cmd/host for
-// all of them, and examples/on-chi for a service on chi. The look is that of static/style.css.
+// all of them, and examples/on-chi for a service on chi. The look is that of
+// static/style.css.
 package pages

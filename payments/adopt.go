@@ -35,7 +35,8 @@ func (e *AmountError) Error() string {
 // [Payments.ExpireSessions] cancels the PaymentIntent.
 //
 //	intent, err := paymentintent.New(…)            // metadata: booking_id
-//	payment, err := p.Adopt(ctx, b.ID, intent.ID)  // then give the client_secret to the browser
+//	payment, err := p.Adopt(ctx, b.ID, intent.ID)
+//	// Then give the client_secret to the browser.
 //
 // Adopt before the customer can pay, and set the booking's id as booking_id in the
 // PaymentIntent's metadata: an event that is faster than Adopt is then kept as unmatched

@@ -295,8 +295,8 @@ func permutations(n int) [][]int {
 	return out
 }
 
-// A refund of a PaymentIntent with a Connect destination and a fee takes both back, whether
-// it was adopted or came back with a lost Checkout Session.
+// A refund of a PaymentIntent with a Connect destination and a fee takes both back,
+// whether it was adopted or came back with a lost Checkout Session.
 func TestAdopt_RefundReversesTransfer(t *testing.T) {
 	t.Parallel()
 	var form atomic.Value

@@ -402,8 +402,8 @@ func TestBookPaid_Concurrently(t *testing.T) {
 	}
 }
 
-// A repeat that is about another booking or another payment gets neither the first booking
-// nor a success that hides the second payment.
+// A repeat that is about another booking or another payment gets neither the first
+// booking nor a success that hides the second payment.
 func TestBookPaid_NotTheSame(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

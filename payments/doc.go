@@ -66,13 +66,14 @@
 //
 // [Payments.Adopt] binds a PaymentIntent of your own, for a Payment Element, to a held
 // booking: hold, make the PaymentIntent with the booking's id as metadata booking_id,
-// adopt it, and give its client secret to the browser. [Payments.RefreshIntent] is for the
-// page to which the customer returns. All that is said of a Checkout holds for it.
+// adopt it, and give its client secret to the browser. [Payments.RefreshIntent] is for
+// the page to which the customer returns. All that is said of a Checkout holds for it.
 //
 // [Payments.RecordDesk] confirms a booking that was paid at the desk, in cash or by a
-// terminal. Stripe is never called; [Payments.MarkRefundPaid] records that staff have paid
-// a refund. [Payments.BookPaid] holds and confirms at once, for staff who enter a booking
-// that was paid at the desk, or whose row was lost while its payment exists at Stripe.
+// terminal. Stripe is never called; [Payments.MarkRefundPaid] records that staff have
+// paid a refund. [Payments.BookPaid] holds and confirms at once, for staff who enter a
+// booking that was paid at the desk, or whose row was lost while its payment exists at
+// Stripe.
 //
 // # Other products on the same Stripe account
 //
@@ -80,8 +81,8 @@
 // handlers of your own to the receiver, before or after [Payments.Register]. Checkout
 // Sessions, refunds and disputes that this package does not know are passed on to them;
 // without such a handler, foreign sessions are ignored and raise no alarm. The example of
-// Register has such a handler. Only events of [EventTypes] are fetched from Stripe if they
-// were not delivered ([Payments.FetchUndelivered]), those of your products included.
+// Register has such a handler. Only events of [EventTypes] are fetched from Stripe if
+// they were not delivered ([Payments.FetchUndelivered]), those of your products included.
 //
 // # Orders of your own
 //
@@ -92,9 +93,9 @@
 // insert the order with the booking's id there, commit, and call [Payments.Checkout];
 // Options.Admit and OnBook belong to Book and are not called then.
 //
-// A repeat with the key of a booking that has expired or was cancelled finds that booking:
-// look at its status before you send the customer to Stripe's page, and give a new attempt
-// a new key.
+// A repeat with the key of a booking that has expired or was cancelled finds that
+// booking: look at its status before you send the customer to Stripe's page, and give a
+// new attempt a new key.
 //
 // Options.OnTransition runs in the transaction of each change. What concerns an order:
 //
@@ -114,10 +115,11 @@
 // the order, and fulfil only what is confirmed: Payment and Booking of the [Transition]
 // are as its transaction leaves them, whatever the order.
 //
-//	UPDATE orders SET payment = $1, booking = $2 WHERE id = $3  -- t.Payment.Status(), t.Booking.Status, …
+//	-- $1 is t.Payment.Status(), $2 is t.Booking.Status.
+//	UPDATE orders SET payment = $1, booking = $2 WHERE id = $3
 //
-// Its [Tx] has the *sql.Tx of every change, for a job queue or an ORM, because each change
-// is made in a transaction of a receiver's or of this package's own.
+// Its [Tx] has the *sql.Tx of every change, for a job queue or an ORM, because each
+// change is made in a transaction of a receiver's or of this package's own.
 //
 // # The Checkout Session
 //

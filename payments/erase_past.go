@@ -53,9 +53,9 @@ type pastBooking struct {
 // how many. If PersonalDataFor is 0 it does nothing. Payments that are not settled are
 // looked at again in the next run.
 //
-// It reads the bookings by start, 2,000 in a statement, for up to 40 seconds, and the next
-// run continues there. Later runs of the process begin with the first booking that has a
-// payment to erase. Safe on every replica at once.
+// It reads the bookings by start, 2,000 in a statement, for up to 40 seconds, and the
+// next run continues there. Later runs of the process begin with the first booking that
+// has a payment to erase. Safe on every replica at once.
 func (p *Payments) ErasePast(ctx context.Context) (int, error) {
 	if p.opts.PersonalDataFor == 0 {
 		return 0, nil

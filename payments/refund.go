@@ -139,9 +139,9 @@ AND EXISTS (SELECT FROM booking_platform.payments p WHERE p.id = r.payment_id AN
 ORDER BY r.id DESC LIMIT $1::int`
 
 // RefundsNeedingAttention returns up to 500 refunds for an operator to look at, newest
-// first: failed or canceled ones that [Backlog] counts, due ones after three tries or to be
-// paid by hand, and
-// pending ones that wait for the customer or are older than 14 days. One round trip.
+// first: failed or canceled ones that [Backlog] counts, due ones after three tries or to
+// be paid by hand, and pending ones that wait for the customer or are older than 14 days.
+// One round trip.
 func (p *Payments) RefundsNeedingAttention(ctx context.Context) ([]Refund, error) {
 	return p.refunds(ctx, "list refunds needing attention", refundsNeedingAttentionSQL, 500, p.account)
 }

@@ -138,10 +138,10 @@ WHERE p.id = $1::uuid AND p.captured_minor = 0 AND NOT p.expired AND NOT p.faile
 // cause. If Stripe knows the session and it is over, Stripe's answer is applied instead.
 // A payment that has ended is returned unchanged.
 //
-// Errors: [ErrNotFound]; [ErrSessionOpen]; [ErrUnavailable], also for a payment of another
-// account; a [*booking.ValidationError]. Safe on several replicas at once and beside
-// events: money that comes all the same is handled as late. A call to Stripe, and a
-// transaction of up to nine statements.
+// Errors: [ErrNotFound]; [ErrSessionOpen]; [ErrUnavailable], also for a payment of
+// another account; a [*booking.ValidationError]. Safe on several replicas at once and
+// beside events: money that comes all the same is handled as late. A call to Stripe, and
+// a transaction of up to nine statements.
 func (p *Payments) EndMissingSession(ctx context.Context, paymentID string, s Settlement) (Payment, error) {
 	if err := s.check(); err != nil {
 		return Payment{}, err

@@ -84,8 +84,8 @@ func TestTemplate_OwnTablesAndDriver(t *testing.T) {
 	}
 }
 
-// Postgres copies no database that has connections: those that a migration leaves open are
-// ended.
+// Postgres copies no database that has connections: those that a migration leaves open
+// are ended.
 func TestTemplate_MigrationLeavesAConnection(t *testing.T) {
 	t.Parallel()
 	databases := &pgtest.Template{Migrate: func(ctx context.Context, db *sql.DB) error {

@@ -43,8 +43,8 @@ type BatchHandler func(ctx context.Context, tx Tx, events []BatchEvent) (settled
 // its event.
 //
 // It is called before the type's handlers, whatever their order, so it must leave to them
-// what it does not know. Call HandleBatch before serving. It panics if the type has no [Handler] or a second
-// BatchHandler, and if h is nil.
+// what it does not know. Call HandleBatch before serving. It panics if the type has no
+// [Handler] or a second BatchHandler, and if h is nil.
 func (r *Receiver) HandleBatch(eventType string, h BatchHandler) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

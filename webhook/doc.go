@@ -77,6 +77,6 @@
 //
 // examples/webhook-only is a shop with orders of its own that uses nothing else.
 // examples/bookings-in-tx has a handler that enqueues a job of River by Tx.SQL, and
-// examples/pgx a receiver on a pool of pgx. Tests of a service get a database from package
-// pgtest, and a Stripe from payments/stripetest.
+// examples/pgx a receiver on a pool of pgx. Tests of a service get a database from
+// package pgtest, and a Stripe from payments/stripetest.
 package webhook

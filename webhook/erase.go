@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// Subject describes the events of one person: an event belongs to it if it is about one of
-// the ids, or if its payload has one of the addresses.
+// Subject describes the events of one person: an event belongs to it if it is about one
+// of the ids, or if its payload has one of the addresses.
 type Subject struct {
 	// SessionIDs, PaymentIntentIDs and References are compared with those of an [Entry].
 	SessionIDs, PaymentIntentIDs, References []string
@@ -117,14 +117,15 @@ type EraseOptions struct {
 }
 
 // Erase removes a person from the stored payloads of a subject's events, and the errors
-// recorded with them, and returns how many events changed. The payload of an event that is
-// settled for good is deleted. That of an event which may be retried or replayed is
+// recorded with them, and returns how many events changed. The payload of an event that
+// is settled for good is deleted. That of an event which may be retried or replayed is
 // redacted by [Redact], and so can still be processed. Ids, outcomes and times stay. A
 // repetition changes nothing.
 //
-// It reads the events that have a payload, which are those of the last days and those that
-// are not settled; one statement for each event that changes. Safe on several replicas. An
-// event that arrives later is stored as it comes, unless Options.Erased says otherwise.
+// It reads the events that have a payload, which are those of the last days and those
+// that are not settled; one statement for each event that changes. Safe on several
+// replicas. An event that arrives later is stored as it comes, unless Options.Erased says
+// otherwise.
 func (l *Ledger) Erase(ctx context.Context, s Subject, opts EraseOptions) (int, error) {
 	if l.err != nil {
 		return 0, l.err

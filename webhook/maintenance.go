@@ -235,8 +235,8 @@ func (o *Options) retention() error {
 //
 // Payloads of failed and parked events are redacted after Options.PersonalDataFor.
 //
-// It works in transactions of 500 rows that skip locked rows, for up to 12 seconds of each
-// kind; without work, in three of one statement that reads an index, or four with
+// It works in transactions of 500 rows that skip locked rows, for up to 12 seconds of
+// each kind; without work, in three of one statement that reads an index, or four with
 // PersonalDataFor. Safe on every replica at once.
 func (r *Receiver) DeleteOld(ctx context.Context) (int, error) {
 	total := 0

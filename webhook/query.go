@@ -171,9 +171,9 @@ func (l *Ledger) List(ctx context.Context, opts ListOptions) ([]Entry, error) {
 }
 
 // Page returns events without their payloads, newest first. It reads at most 10,000 rows:
-// Reference, SessionID, PaymentIntentID, Since, Until, and an Outcome of Failed, Unmatched
-// or Parked are looked up, and the other filters are applied row by row. With few matches
-// among those rows a page is short, and Next continues. One round trip.
+// Reference, SessionID, PaymentIntentID, Since, Until, and an Outcome of Failed,
+// Unmatched or Parked are looked up, and the other filters are applied row by row. With
+// few matches among those rows a page is short, and Next continues. One round trip.
 //
 // The columns receiver, stripe_event_id, type, outcome, reason, payment_ref (the
 // reference), stripe_session_id, stripe_payment_intent_id, received_at and processed_at

@@ -82,7 +82,8 @@ func TestHandle_SequencesOfOutcomes(t *testing.T) {
 	}
 }
 
-// A delivery of an unmatched event calls every handler again, and one that is overdue ends.
+// A delivery of an unmatched event calls every handler again, and one that is overdue
+// ends.
 func TestHandle_UnmatchedAgain(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

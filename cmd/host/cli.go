@@ -34,8 +34,8 @@ type cli struct {
 }
 
 // run executes one command and returns the exit status: 0 done, 1 failed, 2 a mistake in
-// the command line. The context, SIGINT, SIGTERM or SIGHUP end it in order; a second signal ends
-// the process at once.
+// the command line. The context, SIGINT, SIGTERM or SIGHUP end it in order; a second
+// signal ends the process at once.
 func run(ctx context.Context, args []string, environ map[string]string, stdin io.Reader,
 	stdout, stderr io.Writer) int {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}

@@ -96,8 +96,8 @@ func (c *cli) eventsListCommand() *cobra.Command {
 	return cmd
 }
 
-// listEvents reads pages until it has as many events as the options allow. Each page reads
-// a bounded number of rows.
+// listEvents reads pages until it has as many events as the options allow. Each page
+// reads a bounded number of rows.
 func listEvents(ctx context.Context, ledger *webhook.Ledger, opts webhook.ListOptions) ([]webhook.Entry, error) {
 	var all []webhook.Entry
 	most := cmp.Or(opts.Limit, 50)

@@ -164,8 +164,8 @@ func TestGuards(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, status)
 }
 
-// Disabling ends the sessions with the next request, also after the user is enabled again,
-// and prevents another sign-on meanwhile.
+// Disabling ends the sessions with the next request, also after the user is enabled
+// again, and prevents another sign-on meanwhile.
 func TestDisable_EndsSessions(t *testing.T) {
 	t.Parallel()
 	address, db := started(t)

@@ -31,8 +31,8 @@ type identity struct {
 // flowCookie keeps the state of one sign-on in the browser, from /login to /callback.
 const flowCookie = "sign_on"
 
-// login redirects to the provider. The parameter next is the page to return to; RequirePage
-// sets it.
+// login redirects to the provider. The parameter next is the page to return to;
+// RequirePage sets it.
 func (s *service) login(w http.ResponseWriter, r *http.Request) {
 	state, verifier := rand.Text(), rand.Text()+rand.Text()
 	http.SetCookie(w, &http.Cookie{

@@ -71,8 +71,9 @@ func (s *shop) getFront(w http.ResponseWriter, r *http.Request) {
 	show(w, "front", map[string]any{"Order": rand.Text(), "Court": court, "Slots": slots})
 }
 
-// postOrder stores the order, holds the slot and redirects to Stripe. The order's id comes
-// from the form, and so a second click leads to the same order, booking and payment.
+// postOrder stores the order, holds the slot and redirects to Stripe. The order's id
+// comes from the form, and so a second click leads to the same order, booking and
+// payment.
 func (s *shop) postOrder(w http.ResponseWriter, r *http.Request) {
 	id, email := r.PostFormValue("order"), r.PostFormValue("email")
 	start, err := time.Parse(time.RFC3339, r.PostFormValue("start"))

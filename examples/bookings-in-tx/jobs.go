@@ -26,8 +26,8 @@ type mailer struct {
 	send func(context.Context, mail) error
 }
 
-// Work sends a mail. River repeats a job whose worker fails or dies, so a mail can be sent
-// twice; no committed job is lost.
+// Work sends a mail. River repeats a job whose worker fails or dies, so a mail can be
+// sent twice; no committed job is lost.
 func (m *mailer) Work(ctx context.Context, job *river.Job[mail]) error { return m.send(ctx, job.Args) }
 
 // newQueue creates River's tables and returns its client. A *sql.DB of lib/pq cannot

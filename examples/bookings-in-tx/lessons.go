@@ -41,8 +41,8 @@ var (
 )
 
 // book holds a slot, confirms it if it costs nothing, stores the lesson and enqueues its
-// mail, in one transaction. The id comes from the form, so a form that is sent twice makes
-// one booking, one lesson and one mail.
+// mail, in one transaction. The id comes from the form, so a form that is sent twice
+// makes one booking, one lesson and one mail.
 func (s *service) book(ctx context.Context, id, slug string, start time.Time, c booking.Customer) (booking.Booking, error) {
 	var b booking.Booking
 	err := s.bookings.InTx(ctx, func(tx *sql.Tx, bookings *booking.Tx) (err error) {

@@ -23,8 +23,8 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const patience = 30 * time.Second
 
-// fixture is the service on an empty database, with a Stripe of its own. The queue does not
-// run unless background is called.
+// fixture is the service on an empty database, with a Stripe of its own. The queue does
+// not run unless background is called.
 type fixture struct {
 	*service
 	stripe *stripetest.Server
@@ -91,8 +91,8 @@ func (s fixture) lesson(t *testing.T, id string) (status string, booked booking.
 	return status, booked
 }
 
-// refuseCommits makes the commit fail of transactions that write to a table: after the job
-// was enqueued. allowCommits ends that.
+// refuseCommits makes the commit fail of transactions that write to a table: after the
+// job was enqueued. allowCommits ends that.
 func (s fixture) refuseCommits(t *testing.T, table string) {
 	t.Helper()
 	s.exec(t, `CREATE OR REPLACE FUNCTION club.refuse() RETURNS trigger LANGUAGE plpgsql AS

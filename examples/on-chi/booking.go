@@ -106,7 +106,8 @@ func (s *service) background(ctx context.Context) error {
 	return group.Wait()
 }
 
-// staffOnly guards the pages and routes of staff by what the service has: here a password.
+// staffOnly guards the pages and routes of staff by what the service has: here a
+// password.
 func (s *service) staffOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, password, _ := r.BasicAuth()

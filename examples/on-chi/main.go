@@ -3,8 +3,8 @@
 //
 //	cd examples/on-chi && DATABASE_URL=postgres://… go run .
 //
-// Without STRIPE_SECRET_KEY it serves the Stripe stand-in below /stripe. booking.go has what
-// belongs to the bookings; this file is a service as it may exist already.
+// Without STRIPE_SECRET_KEY it serves the Stripe stand-in below /stripe. booking.go has
+// what belongs to the bookings; this file is a service as it may exist already.
 package main
 
 import (

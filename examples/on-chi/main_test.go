@@ -62,8 +62,8 @@ func read(t *testing.T) func(*http.Response, error) (*http.Response, string) {
 	}
 }
 
-// The pages below the prefix: the form books, the fake is paid, and the booking's page says
-// so. The request and its calls to Stripe are one trace.
+// The pages below the prefix: the form books, the fake is paid, and the booking's page
+// says so. The request and its calls to Stripe are one trace.
 func TestPages_BookAndPay(t *testing.T) {
 	t.Parallel()
 	s := start(t)

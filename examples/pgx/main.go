@@ -71,8 +71,8 @@ type service struct {
 // newService creates the tables and the tour.
 func newService(ctx context.Context, pool *pgxpool.Pool) (_ *service, err error) {
 	s := &service{pool: pool}
-	// This database/sql pool keeps no idle connections: the pgxpool keeps them all. It has to
-	// know the limit, because the packages leave connections to others by it.
+	// This database/sql pool keeps no idle connections: the pgxpool keeps them all. It has
+	// to know the limit, because the packages leave connections to others by it.
 	s.db = stdlib.OpenDBFromPool(pool)
 	s.db.SetMaxOpenConns(int(pool.Config().MaxConns))
 	defer func() {

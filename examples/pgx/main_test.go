@@ -26,8 +26,8 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// start returns the service on an empty database, with a pool of four connections in a mode
-// of pgx; "" is its default, which prepares statements and keeps them.
+// start returns the service on an empty database, with a pool of four connections in a
+// mode of pgx; "" is its default, which prepares statements and keeps them.
 func start(t *testing.T, mode string) *service {
 	t.Helper()
 	u, err := url.Parse(pgtest.URL(t))
@@ -134,8 +134,8 @@ func TestErrors_UniqueViolation(t *testing.T) {
 	require.Equal(t, booking.StatusConfirmed, b.Status)
 }
 
-// A serialization failure is one that the packages tell to retry, through database/sql and
-// through pgx.
+// A serialization failure is one that the packages tell to retry, through database/sql
+// and through pgx.
 func TestErrors_SerializationFailure(t *testing.T) {
 	t.Parallel()
 	for name, write := range map[string]func(context.Context, *sql.Conn, *sql.Tx) error{

@@ -69,8 +69,8 @@ func (s *service) book(ctx context.Context, start time.Time, names []string, ema
 }
 
 // inTx runs do in a transaction of one connection, which do may use by pgx too. The
-// transaction begins under a context that is not cancelled: a cancel request during COMMIT
-// would report success for what a synchronous standby does not have.
+// transaction begins under a context that is not cancelled: a cancel request during
+// COMMIT would report success for what a synchronous standby does not have.
 func (s *service) inTx(ctx context.Context, do func(*sql.Conn, *sql.Tx) error) error {
 	conn, err := s.db.Conn(ctx)
 	if err != nil {

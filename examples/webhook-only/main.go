@@ -6,8 +6,9 @@
 //
 //	DATABASE_URL=postgres://… go run ./examples/webhook-only
 //
-// runs it with the Stripe stand-in. It places an order and prints where to pay for it; the
-// order's page then says "paid", with one parcel, however often the webhook is delivered.
+// runs it with the Stripe stand-in. It places an order and prints where to pay for it;
+// the order's page then says "paid", with one parcel, however often the webhook is
+// delivered.
 package main
 
 import (

@@ -142,8 +142,8 @@ func TestInvariants_PlantedMistakes(t *testing.T) {
 }
 
 // everyKindOfPayment makes payments that are partly refunded, too late and refunded,
-// parked, disputed, and cancelled after a partial dispute; an adopted PaymentIntent that is
-// partly refunded, and money at the desk that is partly to be paid back.
+// parked, disputed, and cancelled after a partial dispute; an adopted PaymentIntent that
+// is partly refunded, and money at the desk that is partly to be paid back.
 func everyKindOfPayment(t *testing.T) (w *testEnv, paid, late booking.Booking) {
 	t.Helper()
 	w = newEnv(t, setup{})

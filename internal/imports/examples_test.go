@@ -10,8 +10,8 @@ import (
 )
 
 // The examples can be copied out of this repository, tests included; each says at its top
-// how it is started, and is named by README.md and by the package that it shows. The linter
-// does not see those that are modules of their own.
+// how it is started, and is named by README.md and by the package that it shows. The
+// linter does not see those that are modules of their own.
 func TestExamples_WorkElsewhereAndAreLinked(t *testing.T) {
 	t.Parallel()
 	files := sources(t, ".go", ".md")

@@ -51,8 +51,8 @@ func newProxy(t *testing.T, a authority, hosts []*host) string {
 	}})
 }
 
-// newStripe returns the URL of a forward proxy that leads to a Stripe stand-in under Stripe's
-// name, over TLS, as a host in production would reach it. It sends no events.
+// newStripe returns the URL of a forward proxy that leads to a Stripe stand-in under
+// Stripe's name, over TLS, as a host in production would reach it. It sends no events.
 func newStripe(t *testing.T, a authority) (*stripetest.Server, string) {
 	t.Helper()
 	stripe, err := stripetest.New(stripetest.Options{SecretKey: stripeKey,

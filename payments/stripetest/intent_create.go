@@ -208,8 +208,9 @@ func (s *Server) endIntent(intent *PaymentIntent, reason string, c *call) {
 }
 
 // PayIntent pays a payment intent of the API by card, as the customer does in Stripe's
-// Payment Element: payment_intent.succeeded is sent. It waits and fails like [Server.Pay],
-// with ErrNotOpen unless the intent requires a payment method or a confirmation.
+// Payment Element: payment_intent.succeeded is sent. It waits and fails like
+// [Server.Pay], with ErrNotOpen unless the intent requires a payment method or a
+// confirmation.
 func (s *Server) PayIntent(ctx context.Context, id string) (PaymentIntent, error) {
 	return s.payOpenIntent(ctx, id, card)
 }

@@ -8,8 +8,8 @@ import (
 	"regexp"
 )
 
-// APIVersion is the default of Options.APIVersion: the version that stripe-go v76 pins and
-// its webhook.ConstructEvent requires.
+// APIVersion is the default of Options.APIVersion: the version that stripe-go v76 pins
+// and its webhook.ConstructEvent requires.
 const APIVersion = "2023-10-16"
 
 var versionPattern = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(\.[a-z]+)?$`)
@@ -72,7 +72,8 @@ func render(object any, version string) []byte {
 	return encode(tree)
 }
 
-// upgrade applies the changes to an object and those in it. An event stays as it was made.
+// upgrade applies the changes to an object and those in it. An event stays as it was
+// made.
 func upgrade(tree any, version string) {
 	switch tree := tree.(type) {
 	case []any:

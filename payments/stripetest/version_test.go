@@ -32,8 +32,8 @@ func (s standIn) objectIn(t *testing.T, path, version string) (object map[string
 	return object, resp.Header.Get("Stripe-Version")
 }
 
-// An account's version is that of its events and of answers to calls that name none; a call
-// may name another. An event stays as it was made.
+// An account's version is that of its events and of answers to calls that name none; a
+// call may name another. An event stays as it was made.
 func TestVersion_OfTheAccountAndOfTheCall(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{APIVersion: described})

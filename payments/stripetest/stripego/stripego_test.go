@@ -110,8 +110,8 @@ func params() *stripe.CheckoutSessionCreateParams {
 	}
 }
 
-// Every type of event that the stand-in makes passes the newest ConstructEvent and decodes
-// into its type; the newest client reads what it expects.
+// Every type of event that the stand-in makes passes the newest ConstructEvent and
+// decodes into its type; the newest client reads what it expects.
 func TestConstructEvent_EveryType(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)

@@ -225,7 +225,8 @@ func (d deliveries) Collect(ch chan<- prometheus.Metric) {
 	count(versionsDesc, s.OtherVersion)
 }
 
-// Server serves GET /metrics and the profiles of net/http/pprof on an address that no public proxy forwards to.
+// Server serves GET /metrics and the profiles of net/http/pprof on an address that no
+// public proxy forwards to.
 type Server struct {
 	listener net.Listener
 	http     *http.Server
