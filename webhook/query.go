@@ -74,7 +74,7 @@ const maxRowsPerPage = 10_000
 // The row comparison can use the index on (received_at, stripe_event_id). The last row
 // that may be read is always returned, so that the next page knows where to begin.
 const pageSQL = `
-SELECT e.*
+SELECT ` + entryColumns + `, e.nth, e.fits
 FROM (
 	SELECT ` + entryColumns + `, row_number() OVER (ORDER BY e.received_at DESC, e.stripe_event_id DESC) AS nth,
 		($1::text = '' OR e.outcome = $1::text) AND ($8::text = '' OR e.reason = $8::text)

@@ -43,7 +43,7 @@ func notPublic(t *testing.T, c *cluster) {
 	require.Equal(t, http.StatusUnauthorized, c.stranger(t).get("/admin/metrics").status)
 	require.Equal(t, http.StatusForbidden, c.member(t, "READONLY").get("/admin/metrics").status)
 
-	// Metrics are served at a private address only, which serves nothing else.
+	// Metrics and profiles are served at a private address only, which serves nothing else.
 	scraper := c.stranger(t)
 	for _, h := range c.hosts {
 		u, err := url.Parse(h.metrics)
@@ -56,8 +56,8 @@ func notPublic(t *testing.T, c *cluster) {
 		a := scraper.get("/metrics")
 		require.Equal(t, http.StatusOK, a.status)
 		require.Contains(t, a.body, "# TYPE", "it is where the metrics are")
-		for _, path := range []string{"/debug/pprof/", "/debug/vars", "/debug/pprof/heap", "/", "/dashboard",
-			"/login"} {
+		require.Equal(t, http.StatusOK, scraper.get("/debug/pprof/heap").status)
+		for _, path := range []string{"/debug/vars", "/debug/pprof/cmdline", "/debug/pprof/symbol", "/", "/dashboard", "/login"} {
 			require.Equal(t, http.StatusNotFound, scraper.get(path).status, path)
 		}
 		elsewhere, err := net.DialTimeout("tcp",

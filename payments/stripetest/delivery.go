@@ -78,7 +78,7 @@ func (s *Server) takeDue() (due []*shipment, pause time.Duration, changed <-chan
 		case e.due.After(now):
 			pause = min(pause, e.due.Sub(now))
 		case s.inFlight < maxInFlight:
-			e.inFlight, e.began = true, now
+			e.inFlight, e.began, e.at = true, now, now.Add(-s.advanced)
 			s.inFlight++
 			due = append(due, e)
 		}
@@ -90,7 +90,7 @@ func (s *Server) takeDue() (due []*shipment, pause time.Duration, changed <-chan
 // deliver makes one attempt and plans the next. A copy of an event that was delivered
 // meanwhile is not sent again.
 func (s *Server) deliver(ctx context.Context, e *shipment) {
-	a := s.post(ctx, e.Payload)
+	a := s.post(ctx, e.Payload, e.at)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.inFlight = false
@@ -118,10 +118,9 @@ func (s *Server) record(e *event, a Attempt) {
 	s.wake()
 }
 
-// post sends a payload to the webhook URL. The signature carries the unadvanced time, see
-// Advance.
-func (s *Server) post(ctx context.Context, payload []byte) Attempt {
-	now := s.opts.Now()
+// post sends a payload to the webhook URL. The signature carries at, which is the
+// unadvanced time, see Advance.
+func (s *Server) post(ctx context.Context, payload []byte, at time.Time) Attempt {
 	status, err := func() (int, error) {
 		ctx, cancel := context.WithTimeout(ctx, s.opts.DeliveryTimeout)
 		defer cancel()
@@ -131,7 +130,7 @@ func (s *Server) post(ctx context.Context, payload []byte) Attempt {
 		}
 		req.Header.Set("Content-Type", "application/json; charset=utf-8")
 		req.Header.Set("User-Agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)")
-		req.Header.Set("Stripe-Signature", Sign(payload, s.opts.WebhookSecret, now))
+		req.Header.Set("Stripe-Signature", Sign(payload, s.opts.WebhookSecret, at))
 		resp, err := s.client.Do(req)
 		if err != nil {
 			return 0, err
@@ -140,7 +139,7 @@ func (s *Server) post(ctx context.Context, payload []byte) Attempt {
 		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // only the status matters
 		return resp.StatusCode, nil
 	}()
-	a := Attempt{At: now.UTC(), Status: status}
+	a := Attempt{At: at.UTC(), Status: status}
 	if err != nil {
 		a.Error = err.Error()
 	}
@@ -170,6 +169,7 @@ type shipment struct {
 	*event
 	due      time.Time // of the next attempt
 	began    time.Time // of the last attempt
+	at       time.Time // began, unadvanced
 	failures int       // attempts that failed
 	inFlight bool      // an attempt is being made
 }

@@ -32,7 +32,7 @@ func (s *Server) ReleaseDelivery(ctx context.Context, order func([]Event) []Even
 	defer end()
 	attempts := make([]Attempt, len(chosen))
 	for i, e := range chosen {
-		attempts[i] = s.post(ctx, e.Payload)
+		attempts[i] = s.post(ctx, e.Payload, s.opts.Now())
 		s.mu.Lock()
 		s.record(e, attempts[i])
 		s.mu.Unlock()

@@ -57,7 +57,7 @@ func (s *Server) Resend(ctx context.Context, eventID string, n int) ([]Attempt, 
 	var all sync.WaitGroup
 	for i := range attempts {
 		all.Go(func() {
-			a := s.post(ctx, e.Payload)
+			a := s.post(ctx, e.Payload, s.opts.Now())
 			attempts[i] = a
 			s.mu.Lock()
 			defer s.mu.Unlock()
