@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/booking-platform/booking-platform/auth"
@@ -61,7 +62,8 @@ type Options struct {
 	ServerErrors func() int64
 }
 
-// API is the JSON API. It is safe for concurrent use and has no state of its own.
+// API is the JSON API. It is safe for concurrent use, and has no state of its own but the
+// encoded list of resources, about 300 bytes for each.
 type API struct {
 	deps   Deps
 	opts   Options
@@ -71,6 +73,8 @@ type API struct {
 	mux    *http.ServeMux
 	// document is the OpenAPI document.
 	document []byte
+	// whole is the newest list of all resources.
+	whole atomic.Pointer[wholeList]
 }
 
 // Route is one route of an [API], for a router that needs to know each of them. Most

@@ -90,12 +90,12 @@ func (a *API) readHoldRequest(w http.ResponseWriter, r *http.Request) (booking.H
 func (a *API) readStart(ctx context.Context, b *body, req *booking.HoldRequest) error {
 	start, date, clock := b.text("start"), b.text("date"), b.text("time")
 	if req.Resource == "" && b.problems["resource"] == "" {
-		all, err := a.deps.Bookings.Resources(ctx)
+		some, err := a.deps.Bookings.ListResources(ctx, booking.ResourceListOptions{Limit: 1})
 		if err != nil {
 			return err
 		}
-		if len(all) == 1 {
-			req.Resource = all[0].ID
+		if some.Total == 1 {
+			req.Resource = some.Resources[0].ID
 		}
 	}
 	switch {

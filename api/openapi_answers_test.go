@@ -273,6 +273,11 @@ func (w *answers) booking(id, path string, success int) {
 
 func (w *answers) reading() {
 	w.expect(200, "studio", "GET", "/api/resources", "", nil)
+	w.expect(200, "total", "GET", "/api/resources?limit=1&q=s", "", nil)
+	w.expect(400, "limit", "GET", "/api/resources?limit=0", "", nil)
+	w.expect(400, "q", "GET", "/api/resources?q=%00", "", nil)
+	w.expect(304, "", "GET", "/api/resources", "",
+		http.Header{"If-None-Match": w.ask("GET", "/api/resources", "", nil).Header()["Etag"]})
 	w.expect(200, "remaining", "GET", "/api/resources/studio/availability", "", nil)
 	w.expect(400, "party", "GET", "/api/resources/studio/availability?party=0", "", nil)
 	w.expect(404, "not_found", "GET", "/api/resources/nothing/availability", "", nil)

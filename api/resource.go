@@ -1,7 +1,6 @@
 package api
 
 import (
-	"net/http"
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
@@ -67,19 +66,6 @@ func ResourceOf(r booking.Resource) Resource {
 		}
 	}
 	return v
-}
-
-func (a *API) resources(w http.ResponseWriter, r *http.Request) {
-	all, err := a.deps.Bookings.Resources(r.Context())
-	if err != nil {
-		a.writeError(w, r, err)
-		return
-	}
-	answer := page[Resource]{Items: make([]Resource, 0, len(all))}
-	for _, res := range all {
-		answer.Items = append(answer.Items, ResourceOf(res))
-	}
-	writeJSON(w, http.StatusOK, answer)
 }
 
 func minutes(d time.Duration) int { return int(d / time.Minute) }

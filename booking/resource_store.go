@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -156,75 +155,49 @@ func (s *Store) CachedResource(ctx context.Context, idOrSlug string) (Resource, 
 	return s.Resource(ctx, idOrSlug)
 }
 
-// Resources returns the active resources, by name. One round trip.
-func (s *Store) Resources(ctx context.Context) ([]Resource, error) {
-	return s.listResources(ctx, listResourcesSQL)
-}
-
-// AllResources returns all resources, active or not, by name. One round trip.
-func (s *Store) AllResources(ctx context.Context) ([]Resource, error) {
-	return s.listResources(ctx, allResourcesSQL)
-}
-
-func (s *Store) listResources(ctx context.Context, query string) ([]Resource, error) {
-	var rows []resourceRow
-	err := s.read(ctx, func(q Querier) (err error) {
-		rows, err = selectAll[resourceRow](ctx, q, query)
-		return err
-	})
-	if err != nil {
-		return nil, wrap(ctx, "resources", err)
-	}
-	out := make([]Resource, 0, len(rows))
-	for _, row := range rows {
-		r, err := row.resource()
-		if err != nil {
-			return nil, wrap(ctx, "resources", err)
-		}
-		out = append(out, r)
-	}
-	return out, nil
-}
-
-const resourceColumns = `
+const (
+	resourceOwnColumns = `
     r.id::text AS id, r.slug, r.name, r.description, r.time_zone, r.capacity, r.slot_seconds, r.step_seconds,
     r.buffer_before_seconds, r.buffer_after_seconds, r.notice_seconds, r.horizon_seconds, r.hold_seconds,
     r.hold_cap_seconds,
     r.price_minor, r.currency, r.policy::text AS policy, r.active, r.version::text AS version, r.created_at,
     r.updated_at,
-    statement_timestamp() AS clock,
-    COALESCE((
-        SELECT jsonb_agg(
+    statement_timestamp() AS clock`
+
+	hoursJSON = `jsonb_agg(
             jsonb_build_object('weekday', h.weekday, 'opens', h.opens_minute, 'closes', h.closes_minute)
             ORDER BY h.weekday, h.opens_minute
-        )
-        FROM booking_platform.opening_hours h WHERE h.resource_id = r.id
-    ), '[]')::text AS hours,
-    COALESCE((
-        SELECT jsonb_agg(
+        )`
+	exceptionsJSON = `jsonb_agg(
             jsonb_build_object('date', e.on_date, 'opens', e.opens_minute, 'closes', e.closes_minute)
             ORDER BY e.on_date, e.opens_minute
-        )
-        FROM booking_platform.opening_exceptions e WHERE e.resource_id = r.id
-    ), '[]')::text AS exceptions,
-    COALESCE((
-        SELECT jsonb_agg(
+        )`
+	offersJSON = `jsonb_agg(
             jsonb_build_object(
                 'slug', o.slug, 'name', o.name, 'length', o.slot_seconds, 'step', o.step_seconds,
                 'before', o.buffer_before_seconds, 'after', o.buffer_after_seconds, 'price', o.price_minor,
                 'active', o.active
             )
             ORDER BY o.position, o.slug
-        )
+        )`
+
+	resourceColumns = resourceOwnColumns + `,
+    COALESCE((
+        SELECT ` + hoursJSON + `
+        FROM booking_platform.opening_hours h WHERE h.resource_id = r.id
+    ), '[]')::text AS hours,
+    COALESCE((
+        SELECT ` + exceptionsJSON + `
+        FROM booking_platform.opening_exceptions e WHERE e.resource_id = r.id
+    ), '[]')::text AS exceptions,
+    COALESCE((
+        SELECT ` + offersJSON + `
         FROM booking_platform.offers o WHERE o.resource_id = r.id
     ), '[]')::text AS offers
 FROM booking_platform.resources r`
 
-const (
 	resourceByIDSQL   = `SELECT` + resourceColumns + ` WHERE r.id = $1::uuid`
 	resourceBySlugSQL = `SELECT` + resourceColumns + ` WHERE r.slug = $1::text`
-	listResourcesSQL  = `SELECT` + resourceColumns + ` WHERE r.active ORDER BY r.name, r.id`
-	allResourcesSQL   = `SELECT` + resourceColumns + ` ORDER BY r.name, r.id`
 )
 
 type resourceRow struct {
@@ -327,16 +300,7 @@ func (row resourceRow) resource() (Resource, error) {
 func duration(seconds int64) time.Duration { return time.Duration(seconds) * time.Second }
 
 // copy returns the resource for a caller, who may modify it.
-func (r *rules) copy() Resource {
-	out := r.Resource
-	out.Hours = slices.Clone(out.Hours)
-	out.Exceptions = slices.Clone(out.Exceptions)
-	for i := range out.Exceptions {
-		out.Exceptions[i].Hours = slices.Clone(out.Exceptions[i].Hours)
-	}
-	out.Offers = slices.Clone(out.Offers)
-	return out
-}
+func (r *rules) copy() Resource { return r.Resource.clone() }
 
 // readRules reads a resource by its id or slug in one round trip.
 func readRules(ctx context.Context, q Querier, idOrSlug string) (*rules, error) {

@@ -88,6 +88,7 @@ type Store struct {
 	single Querier
 	log    *slog.Logger
 	cache  cache
+	lists  resourceLists
 
 	holdLimits    holdLimits
 	secrets       []ownerSecret
@@ -137,6 +138,7 @@ func New(db *sql.DB, opts Options) (*Store, error) {
 	return &Store{
 		db: db, single: single, log: opts.Logger, holdLimits: limits,
 		secrets: secrets, completeAfter: opts.CompleteAfter, onStep: opts.OnStep, onChange: opts.OnChange,
+		lists:         resourceLists{turn: make(chan struct{}, 1)},
 		sideTxTimeout: maxSideTx, personalDataFor: opts.PersonalDataFor, keepPersonalData: opts.KeepPersonalData,
 	}, nil
 }

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -144,28 +143,21 @@ func tooFast(rate *payments.RateLimitError) string {
 
 func (p *Pages) renderBook(w http.ResponseWriter, r *http.Request, status int, v bookView) {
 	ctx := r.Context()
-	all, err := p.deps.Bookings.Resources(ctx)
-	if err != nil {
+	res, all, found, err := p.chosen(ctx, v.Form.Resource)
+	switch {
+	case err != nil:
 		p.serverError(w, r, err)
 		return
-	}
-	if len(all) == 0 {
+	case len(all.Resources) == 0:
 		p.render(w, http.StatusOK, "message.html",
 			messageView{page: p.page("Nothing can be booked yet"), Text: "Please come back later."})
 		return
-	}
-	v.Resource = all[0]
-	named := func(res booking.Resource) bool {
-		return v.Form.Resource == res.Slug || v.Form.Resource == res.ID
-	}
-	switch n := slices.IndexFunc(all, named); {
-	case n >= 0:
-		v.Resource = all[n]
-	case v.Form.Resource != "" && status == http.StatusOK:
+	case !found && status == http.StatusOK:
 		p.render(w, http.StatusNotFound, "message.html", messageView{page: p.page("This cannot be booked"),
 			Text: "The link may be incomplete, or old.", Back: p.prefix + "/"})
 		return
 	}
+	v.Resource = res
 	v.page = p.page(v.Resource.Name)
 	v.Wide = true
 	if err := p.fillBookWeek(ctx, &v, all); err != nil {
@@ -176,7 +168,7 @@ func (p *Pages) renderBook(w http.ResponseWriter, r *http.Request, status int, v
 }
 
 // fillWeek sets the week that begins on the selected day, or today, and its links.
-func (p *Pages) fillBookWeek(ctx context.Context, v *bookView, all []booking.Resource) error {
+func (p *Pages) fillBookWeek(ctx context.Context, v *bookView, all booking.ResourcePage) error {
 	zone, err := v.Resource.Zone()
 	if err != nil {
 		return err
@@ -238,9 +230,12 @@ func (v *bookView) setPrice(at weekQuery, o booking.Offer) {
 }
 
 // setLinks sets the links to other resources, offers and parties.
-func (v *bookView) setLinks(prefix string, at weekQuery, all []booking.Resource) {
-	if len(all) > 1 {
-		for _, res := range all {
+func (v *bookView) setLinks(prefix string, at weekQuery, all booking.ResourcePage) {
+	switch {
+	case all.Total > mostChoices:
+		v.Others = []choice{{"All that can be booked", prefix + "/", false}}
+	case all.Total > 1:
+		for _, res := range all.Resources {
 			other := weekQuery{resource: res.Slug, party: min(at.party, res.Capacity), from: at.from}
 			v.Others = append(v.Others, choice{res.Name, prefix + other.link(), res.ID == v.Resource.ID})
 		}

@@ -130,7 +130,7 @@ func (p *Pages) makeRoutes() []Route {
 	var routes []Route
 	add := func(method, path string, h http.Handler) { routes = append(routes, Route{method, p.prefix + path, h}) }
 	public := func(method, path string, h http.HandlerFunc) { add(method, path, h) }
-	public("GET", "/", p.showBook)
+	public("GET", "/", p.showFront)
 	public("POST", "/book", p.postBooking)
 	public("GET", "/success", p.showBooking)
 	public("GET", "/cancel", p.abandoned)

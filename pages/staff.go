@@ -128,8 +128,9 @@ func (p *Pages) dashboard(w http.ResponseWriter, r *http.Request) {
 type listFilter struct {
 	From, Status, Resource, Customer string
 	Statuses                         []booking.Status
-	Resources                        []booking.Resource
-	Problems                         map[string]string
+	// Resources are to choose from; none if there are many, whose slug is then typed.
+	Resources []booking.Resource
+	Problems  map[string]string
 }
 
 type bookingRow struct {
@@ -142,11 +143,15 @@ type bookingRow struct {
 // listBookings sets a page of bookings in the order of their start, by default from
 // today.
 func (p *Pages) listBookings(ctx context.Context, v *dashboardView, query url.Values) error {
-	resources, err := p.deps.Bookings.Resources(ctx)
+	chosen, all, found, err := p.chosen(ctx, query.Get("resource"))
 	if err != nil {
 		return err
 	}
-	zone, err := listZone(resources, query.Get("resource"))
+	resources := all.Resources
+	if found && query.Get("resource") != "" {
+		resources = []booking.Resource{chosen}
+	}
+	zone, err := listZone(resources)
 	if err != nil {
 		return err
 	}
@@ -156,7 +161,9 @@ func (p *Pages) listBookings(ctx context.Context, v *dashboardView, query url.Va
 		Statuses: []booking.Status{booking.StatusPending, booking.StatusConfirmed, booking.StatusCancelled,
 			booking.StatusCompleted,
 			booking.StatusNoShow, booking.StatusExpired},
-		Resources: resources,
+	}
+	if all.Total <= mostChoices {
+		v.Filter.Resources = all.Resources
 	}
 	if !query.Has("from") {
 		v.Filter.From = time.Now().In(zone).Format(time.DateOnly)
@@ -186,14 +193,12 @@ func (p *Pages) listBookings(ctx context.Context, v *dashboardView, query url.Va
 	return err
 }
 
-// listZone is the zone of the form's date: that of the resource, or of all resources, or
-// UTC.
-func listZone(resources []booking.Resource, chosen string) (*time.Location, error) {
+// listZone is the zone of the form's date: that of the resources, or UTC if they differ.
+// Of many resources it looks at the first ones.
+func listZone(resources []booking.Resource) (*time.Location, error) {
 	name := ""
 	for _, r := range resources {
 		switch {
-		case chosen == r.Slug || chosen == r.ID:
-			return r.Zone()
 		case name == "":
 			name = r.TimeZone
 		case name != r.TimeZone:
