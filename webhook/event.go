@@ -32,6 +32,11 @@ type Event struct {
 	// _failed follows) or no_payment_required.
 	SessionID, PaymentStatus string
 	PaymentIntentID          string
+	// AmountTotal and Currency are what a Checkout Session charges, in minor units and as
+	// Stripe wrote it. They are 0 and empty for another object, and if one of the object's
+	// id, payment_status, amount_total and currency has another type.
+	AmountTotal int64
+	Currency    string
 	// Reference identifies the row of the program that created the Checkout Session:
 	// client_reference_id, else metadata.payment_id. Parse it in Go: casting another
 	// program's value in SQL would fail the event each time.
@@ -56,99 +61,125 @@ const (
 
 const maxCreated = 253402300800
 
-type envelope struct {
-	ID         string `json:"id"`
-	Type       string `json:"type"`
-	APIVersion string `json:"api_version"`
-	Account    string `json:"account"`
-	Created    int64  `json:"created"`
-	Livemode   bool   `json:"livemode"`
-	Data       struct {
-		Object json.RawMessage `json:"object"`
-	} `json:"data"`
-}
-
-type object struct {
-	ID                string     `json:"id"`
-	Kind              string     `json:"object"`
-	PaymentIntent     expandable `json:"payment_intent"`
-	PaymentStatus     string     `json:"payment_status"`
-	ClientReferenceID string     `json:"client_reference_id"`
-	Metadata          struct {
-		PaymentID string `json:"payment_id"`
-		RequestID string `json:"request_id"`
-	} `json:"metadata"`
-}
-
-// expandable is an id, or an expanded object with an id.
-type expandable string
-
-// UnmarshalJSON ignores other values, so that the other fields are decoded.
-func (e *expandable) UnmarshalJSON(b []byte) error {
-	if b[0] == '"' {
-		return json.Unmarshal(b, (*string)(e))
-	}
-	var o struct {
-		ID string `json:"id"`
-	}
-	if decodeLeniently(b, &o) == nil {
-		*e = expandable(o.ID)
-	}
-	return nil
-}
-
-// decodeLeniently skips fields of the wrong type: encoding/json decodes the others.
-func decodeLeniently(b []byte, v any) error {
-	err := json.Unmarshal(b, v)
-	if mismatch := (*json.UnmarshalTypeError)(nil); errors.As(err, &mismatch) {
-		return nil
-	}
-	return err
-}
-
 // decode rejects only what is not an event (a JSON object with id and type) or cannot be
-// stored: Stripe may change anything else.
+// stored: Stripe may change anything else. Members of another type are skipped.
 func decode(payload []byte) (Event, bool) {
-	var e envelope
-	if !utf8.Valid(payload) || decodeLeniently(payload, &e) != nil {
+	if !utf8.Valid(payload) || !isValid(payload) {
 		return Event{}, false
 	}
-	ev := Event{
-		ID: bounded(e.ID, maxID), Type: bounded(e.Type, maxID),
-		APIVersion: bounded(e.APIVersion, maxID), Account: bounded(e.Account, maxID),
-		Livemode: e.Livemode, Payload: payload,
+	begin := skipSpace(payload, 0)
+	if payload[begin] != '{' {
+		return Event{}, false
 	}
+	ev := Event{Payload: payload}
+	var created int64
+	var raw []byte
+	for name, value := range members(payload[begin:]) {
+		switch string(name) {
+		case "id":
+			setString(&ev.ID, value)
+		case "type":
+			setString(&ev.Type, value)
+		case "api_version":
+			setString(&ev.APIVersion, value)
+		case "account":
+			setString(&ev.Account, value)
+		case "created":
+			setInt(&created, value)
+		case "livemode":
+			setBool(&ev.Livemode, value)
+		case "data":
+			if value[0] != '{' {
+				continue
+			}
+			for name, value := range members(value) {
+				if string(name) == "object" {
+					raw = value
+				}
+			}
+		}
+	}
+	ev.ID, ev.Type = bounded(ev.ID, maxID), bounded(ev.Type, maxID)
+	ev.APIVersion, ev.Account = bounded(ev.APIVersion, maxID), bounded(ev.Account, maxID)
 	if ev.ID == "" || ev.Type == "" {
 		return Event{}, false
 	}
-	if e.Created > 0 && e.Created < maxCreated {
-		ev.Created = time.Unix(e.Created, 0).UTC()
+	if created > 0 && created < maxCreated {
+		ev.Created = time.Unix(created, 0).UTC()
 	}
-	if raw := e.Data.Object; len(raw) > 0 && raw[0] == '{' {
+	if len(raw) > 0 && raw[0] == '{' {
 		ev.readObject(raw)
 	}
 	return ev, true
 }
 
-func (ev *Event) readObject(raw json.RawMessage) {
-	var o object
-	_ = decodeLeniently(raw, &o)
+func (ev *Event) readObject(raw []byte) {
+	var kind, status, payment, request string
+	money := true
+	for name, value := range members(raw) {
+		switch string(name) {
+		case "id":
+			money = setString(&ev.ObjectID, value) && money
+		case "object":
+			setString(&kind, value)
+		case "payment_intent":
+			ev.PaymentIntentID = expandable(value)
+		case "payment_status":
+			money = setString(&status, value) && money
+		case "amount_total":
+			money = setInt(&ev.AmountTotal, value) && money
+		case "currency":
+			money = setString(&ev.Currency, value) && money
+		case "client_reference_id":
+			setString(&ev.Reference, value)
+		case "metadata":
+			if value[0] != '{' {
+				continue
+			}
+			for name, value := range members(value) {
+				switch string(name) {
+				case "payment_id":
+					setString(&payment, value)
+				case "request_id":
+					setString(&request, value)
+				}
+			}
+		}
+	}
 	ev.Object = raw
-	ev.ObjectID = bounded(o.ID, maxID)
-	ev.PaymentIntentID = bounded(string(o.PaymentIntent), maxID)
-	switch o.Kind {
+	ev.ObjectID = bounded(ev.ObjectID, maxID)
+	ev.PaymentIntentID = bounded(ev.PaymentIntentID, maxID)
+	ev.Currency = bounded(ev.Currency, maxID)
+	if kind != "checkout.session" || !money {
+		ev.AmountTotal, ev.Currency = 0, ""
+	}
+	switch kind {
 	case "checkout.session":
-		ev.SessionID, ev.PaymentStatus = ev.ObjectID, bounded(o.PaymentStatus, maxID)
+		ev.SessionID, ev.PaymentStatus = ev.ObjectID, bounded(status, maxID)
 	case "payment_intent":
 		ev.PaymentIntentID = ev.ObjectID
 	}
-	ev.Reference = bounded(o.ClientReferenceID, maxReference)
+	ev.Reference = bounded(ev.Reference, maxReference)
 	if ev.Reference == "" {
-		ev.Reference = bounded(o.Metadata.PaymentID, maxReference)
+		ev.Reference = bounded(payment, maxReference)
 	}
-	if requestID.MatchString(o.Metadata.RequestID) {
-		ev.RequestID = o.Metadata.RequestID
+	if requestID.MatchString(request) {
+		ev.RequestID = request
 	}
+}
+
+// expandable returns an id, also that of an expanded object.
+func expandable(value []byte) (id string) {
+	if value[0] != '{' {
+		setString(&id, value)
+		return id
+	}
+	for name, value := range members(value) {
+		if string(name) == "id" {
+			setString(&id, value)
+		}
+	}
+	return id
 }
 
 var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{8,64}$`)

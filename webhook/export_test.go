@@ -40,3 +40,6 @@ func (r *Receiver) RunEvery(ctx context.Context, pause time.Duration) error {
 	periodic.Run(ctx, r.log, r.opts.OnStep, rounds...)
 	return nil
 }
+
+// IsValid is isValid.
+var IsValid = isValid

@@ -90,6 +90,8 @@ func newServices(cfg config.Config, db *sql.DB, self string, logger *slog.Logger
 		MaxBody: routeLimits["/webhook"].Body, OnStep: observe, PersonalDataFor: cfg.PersonalDataFor,
 		Erased:        s.payments.IsErased,
 		ClientAddress: func(req *http.Request) string { return middleware.Network(req.Context()) },
+		// The receiver logs each delivery.
+		Observe: func(ctx context.Context, _ webhook.Delivery) { middleware.SetLogged(ctx) },
 	})
 	if err != nil {
 		return nil, err

@@ -61,6 +61,23 @@ func TestWebhook_ModeOfKey(t *testing.T) {
 	}
 }
 
+// A delivery has one line in the log: the receiver's, with the address of the client.
+func TestWebhook_OneLogLine(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, map[string]string{"STRIPE_WEBHOOK_SECRET": "whsec_12345678", "TRUST_PROXY": "1"})
+	status, _ := h.deliver(strings.Replace(sessionExpired, "LIVE", "false", 1), "whsec_12345678", "192.0.2.1")
+	require.Equal(t, http.StatusOK, status)
+	require.NoError(t, h.stop())
+	var lines []string
+	for line := range strings.Lines(h.log.String()) {
+		if strings.Contains(line, `"msg":"webhook delivery"`) || strings.Contains(line, `"route":"/webhook"`) {
+			lines = append(lines, line)
+		}
+	}
+	require.Len(t, lines, 1)
+	require.Contains(t, lines[0], `"client_ip":"192.0.2.1"`)
+}
+
 // Bad signatures count per client, so that they do not limit Stripe.
 func TestWebhook_BadSignaturesBehindProxy(t *testing.T) {
 	t.Parallel()

@@ -26,7 +26,7 @@ func (s *Stats) ServerErrors() int64 { return s.serverErrors.Load() }
 
 const requestMessage = "request"
 
-// accessLog writes one line per request, except for Options.Counted. It leaves out the
+// accessLog writes one line per request, except for Options.Counted and [SetLogged]. It leaves out the
 // query, which may have an owner token, and secrets in the path.
 func accessLog(next http.Handler, opts Options) http.Handler {
 	refused := &rejectLog{logger: opts.Logger, counts: map[string]*int{}}
@@ -49,6 +49,9 @@ func accessLog(next http.Handler, opts Options) http.Handler {
 				opts.Stats.serverErrors.Add(1)
 			}
 			opts.Stats.note(from(ctx).route, r.Method, answer.status, time.Since(began), gone)
+			if from(ctx).logged && answer.status < 400 {
+				return
+			}
 			if answer.status/100 == 4 && slices.Contains(opts.Counted, from(ctx).route) &&
 				!refused.first(Network(ctx), from(ctx).route) {
 				return

@@ -35,6 +35,19 @@ func flooded(t *testing.T, status *int) (flood func(n int, address string), book
 	}, book
 }
 
+// A handler's own line replaces that of the access log, unless the request failed.
+func TestAccessLog_SetLogged(t *testing.T) {
+	t.Parallel()
+	for status, lines := range map[int]int{http.StatusOK: 0, http.StatusBadRequest: 1, http.StatusBadGateway: 1} {
+		server, book := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			middleware.SetLogged(r.Context())
+			w.WriteHeader(status)
+		}), middleware.Options{})
+		do(t, http.MethodGet, server.URL, nil)
+		require.Len(t, book.lines(t), lines, status)
+	}
+}
+
 // A flood has two lines per minute and address: the first, and the number of the others.
 func TestAccessLog_CountsRefusedRequests(t *testing.T) {
 	t.Parallel()

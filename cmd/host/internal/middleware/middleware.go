@@ -80,10 +80,10 @@ func timeLimit(next http.Handler, limit time.Duration) http.Handler {
 
 type requestKey struct{}
 
-// request is the data of one request; route, user and planned are set by handlers.
+// request is the data of one request; route, user, planned and logged are set by handlers.
 type request struct {
 	id, clientIP, route, user string
-	planned                   bool
+	planned, logged           bool
 }
 
 // requestID uses the client's X-Request-Id if it is well formed.
@@ -148,6 +148,10 @@ func SetUser(ctx context.Context, id string) { from(ctx).user = id }
 // SetPlanned marks an answer with status 5xx as no error of the host. Call it in the
 // goroutine of the request.
 func SetPlanned(ctx context.Context) { from(ctx).planned = true }
+
+// SetLogged says that the handler has logged a line of its own, which replaces that of the
+// access log unless the status is 4xx or 5xx. Call it in the goroutine of the request.
+func SetLogged(ctx context.Context) { from(ctx).logged = true }
 
 // recovered answers 500 after a panic. If the answer has begun, it closes the connection,
 // so that the client does not take the answer for complete.
