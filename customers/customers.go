@@ -9,6 +9,7 @@ import (
 
 	"github.com/booking-platform/booking-platform/auth"
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/notify"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/webhook"
 )
@@ -28,6 +29,9 @@ type Parts struct {
 	// Ledgers are those of all receivers that get events about the payments.
 	Ledgers []*webhook.Ledger
 	Users   *auth.UserTable
+	// Messages is the outbox; its messages refer to bookings by id or have the customer's
+	// address.
+	Messages *notify.Store
 }
 
 // Options adjust [New]. The zero value works.
@@ -73,6 +77,10 @@ type person struct {
 	bookings []string
 	account  auth.Account // Its ID is empty if there is none.
 	subject  webhook.Subject
+}
+
+func (p person) messages() notify.Subject {
+	return notify.Subject{References: p.bookings, Addresses: []string{p.email}}
 }
 
 // find looks the customer up in all parts.

@@ -48,6 +48,8 @@ type Report struct {
 	Refunds  int `json:"refunds"`
 	// Events lost their payload, or the person in it.
 	Events int `json:"events"`
+	// Messages were deleted.
+	Messages int `json:"messages"`
 	// Users and their Sessions were deleted. Actors are entries of the history and refunds
 	// of others in which the user was named; they are not counted in a dry run.
 	Users    int `json:"users"`
@@ -59,7 +61,8 @@ type Report struct {
 
 // Changed returns the sum of the counts.
 func (r Report) Changed() int {
-	return r.Bookings + r.History + r.HoldNumbers + r.Payments + r.Refunds + r.Events + r.Users + r.Sessions + r.Actors
+	return r.Bookings + r.History + r.HoldNumbers + r.Payments + r.Refunds + r.Events +
+		r.Messages + r.Users + r.Sessions + r.Actors
 }
 
 // EraseOptions adjust [Customers.Erase].
@@ -102,7 +105,8 @@ func (c *Customers) Erase(ctx context.Context, email string, opts EraseOptions) 
 	if !opts.DryRun {
 		c.log.LogAttrs(ctx, slog.LevelInfo, "customer erased", slog.Int("bookings", report.Bookings),
 			slog.Int("history", report.History), slog.Int("payments", report.Payments),
-			slog.Int("refunds", report.Refunds), slog.Int("events", report.Events), slog.Int("users", report.Users),
+			slog.Int("refunds", report.Refunds), slog.Int("events", report.Events),
+			slog.Int("messages", report.Messages), slog.Int("users", report.Users),
 			slog.Int("sessions", report.Sessions), slog.Int("actors", report.Actors),
 			slog.String("actor", booking.Actor(ctx)))
 	}
@@ -127,6 +131,9 @@ func (c *Customers) erase(ctx context.Context, p person, opts EraseOptions, repo
 		if err != nil {
 			return err
 		}
+	}
+	if err := c.eraseMessages(ctx, p, opts, report); err != nil {
+		return err
 	}
 	done, err := c.parts.Bookings.Erase(ctx, p.bookings, booking.EraseOptions{DryRun: opts.DryRun})
 	report.Bookings, report.History, report.HoldNumbers = done.Bookings, done.Changes, done.HoldNumbers
@@ -176,6 +183,17 @@ func (c *Customers) erasePayments(ctx context.Context, p person, opts EraseOptio
 	}
 	done, err := c.parts.Payments.Erase(ctx, p.bookings, payments.EraseOptions{DryRun: opts.DryRun, Force: opts.Force})
 	report.Payments, report.Refunds = done.Payments, done.Refunds
+	return err
+}
+
+func (c *Customers) eraseMessages(ctx context.Context, p person, opts EraseOptions, report *Report) (err error) {
+	switch {
+	case c.parts.Messages == nil:
+	case opts.DryRun:
+		report.Messages, err = c.parts.Messages.CountOf(ctx, p.messages())
+	default:
+		report.Messages, err = c.parts.Messages.Erase(ctx, p.messages())
+	}
 	return err
 }
 

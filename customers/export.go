@@ -132,6 +132,21 @@ type eventJSON struct {
 	Payload json.RawMessage `json:"payload"`
 }
 
+type messageJSON struct {
+	ID        string `json:"id"`
+	Kind      string `json:"kind"`
+	Reference string `json:"reference"`
+	// Recipient is empty if it is the booking's address, or the owner's.
+	Recipient string          `json:"recipient"`
+	Language  string          `json:"language"`
+	State     string          `json:"state"`
+	Reason    string          `json:"reason"`
+	Data      json.RawMessage `json:"data"`
+	DueAt     time.Time       `json:"dueAt"`
+	CreatedAt time.Time       `json:"createdAt"`
+	SettledAt *time.Time      `json:"settledAt"`
+}
+
 type sessionJSON struct {
 	CreatedAt  time.Time `json:"createdAt"`
 	LastSeenAt time.Time `json:"lastSeenAt"`
@@ -167,7 +182,11 @@ func (c *Customers) Export(ctx context.Context, w io.Writer, email string) error
 	if err != nil {
 		return err
 	}
-	if len(p.bookings) == 0 && p.account.ID == "" && len(events) == 0 {
+	messages, err := c.messages(ctx, p)
+	if err != nil {
+		return err
+	}
+	if len(p.bookings) == 0 && p.account.ID == "" && len(events) == 0 && len(messages) == 0 {
 		return ErrUnknown
 	}
 	out := &document{w: bufio.NewWriter(w)}
@@ -190,6 +209,11 @@ func (c *Customers) Export(ctx context.Context, w io.Writer, email string) error
 	out.begin("events")
 	for _, event := range events {
 		out.item(event)
+	}
+	out.end()
+	out.begin("messages")
+	for _, message := range messages {
+		out.item(message)
 	}
 	out.end()
 	return out.close()
@@ -330,6 +354,22 @@ func (c *Customers) events(ctx context.Context, p person) ([]eventJSON, error) {
 		}
 	}
 	return out, nil
+}
+
+func (c *Customers) messages(ctx context.Context, p person) (out []messageJSON, err error) {
+	if c.parts.Messages == nil {
+		return nil, nil
+	}
+	all, err := c.parts.Messages.Export(ctx, p.messages())
+	for _, m := range all {
+		one := messageJSON{ID: m.ID, Kind: m.Kind, Reference: m.Reference, Recipient: m.Recipient, Language: m.Language,
+			State: string(m.State), Reason: m.Reason, Data: m.Data, DueAt: m.DueAt, CreatedAt: m.CreatedAt}
+		if !m.SettledAt.IsZero() {
+			one.SettledAt = &m.SettledAt
+		}
+		out = append(out, one)
+	}
+	return out, err
 }
 
 func eventOf(receiver string, r webhook.Record) eventJSON {

@@ -20,6 +20,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/customers"
 	"github.com/booking-platform/booking-platform/internal/testdb"
+	"github.com/booking-platform/booking-platform/notify"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 	"github.com/booking-platform/booking-platform/webhook"
@@ -54,6 +55,7 @@ type world struct {
 	receiver *webhook.Receiver
 	keeping  *webhook.Receiver // another service, which keeps payloads
 	users    *auth.UserTable
+	messages *notify.Store
 	people   *customers.Customers
 	stripe   *stripetest.Server
 	resource booking.Resource
@@ -97,8 +99,11 @@ func newWorld(t *testing.T) *world {
 	})
 	w.users, err = auth.NewUsers(w.db, auth.UsersOptions{})
 	require.NoError(t, err)
+	w.messages, err = notify.New(w.db, notify.Options{})
+	require.NoError(t, err)
 	w.people, err = customers.New(customers.Parts{Bookings: w.bookings, Payments: w.payments,
-		Ledgers: []*webhook.Ledger{w.receiver.Ledger(), w.keeping.Ledger()}, Users: w.users}, customers.Options{})
+		Ledgers: []*webhook.Ledger{w.receiver.Ledger(), w.keeping.Ledger()}, Users: w.users, Messages: w.messages},
+		customers.Options{})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -124,7 +129,23 @@ func (w *world) hold(c booking.Customer) booking.Booking {
 		Note: "Please call " + c.FirstName,
 	})
 	require.NoError(w.t, err)
+	w.tell(c, b.ID)
 	return b
+}
+
+// tell enqueues a message about a booking, and one to its customer.
+func (w *world) tell(c booking.Customer, id string) {
+	w.t.Helper()
+	tx, err := w.db.BeginTx(context.WithoutCancel(w.t.Context()), nil)
+	require.NoError(w.t, err)
+	for _, d := range []notify.Draft{
+		{Kind: "about", Reference: id, Data: map[string]string{"name": c.LastName}},
+		{Kind: "to", Reference: "newsletter", Occurrence: id, Recipient: c.Email},
+	} {
+		_, err := w.messages.Enqueue(w.t.Context(), tx, d)
+		require.NoError(w.t, err)
+	}
+	require.NoError(w.t, tx.Commit())
 }
 
 func (w *world) checkout(b booking.Booking) payments.Checkout {

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-//go:embed booking/*.sql webhook/*.sql payments/*.sql auth/*.sql host/*.sql
+//go:embed booking/*.sql webhook/*.sql payments/*.sql auth/*.sql host/*.sql notify/*.sql
 var files embed.FS
 
 // Set names the tables of one or more packages. Sets combine with |, and a set includes
@@ -28,15 +28,18 @@ const (
 	Auth
 	// Host: the maintenance switch of the reference host. No package uses it.
 	Host
+	// Notify: the outbox of messages. It works without the other sets.
+	Notify
 	// All is everything that the host needs.
-	All = Booking | Webhook | Payments | Auth | Host
+	All = Booking | Webhook | Payments | Auth | Host | Notify
 )
 
 // The order in which sets are applied: payments refers to bookings.
 var ordered = []struct {
 	set  Set
 	name string
-}{{Booking, "booking"}, {Webhook, "webhook"}, {Payments, "payments"}, {Auth, "auth"}, {Host, "host"}}
+}{{Booking, "booking"}, {Webhook, "webhook"}, {Payments, "payments"}, {Auth, "auth"}, {Host, "host"},
+	{Notify, "notify"}}
 
 // names returns the sets in s and those they include, in the order of application.
 func (s Set) names() ([]string, error) {
@@ -64,7 +67,7 @@ func (s Set) String() string {
 }
 
 // FS returns the migration files for use with another tool: one folder per set (booking,
-// webhook, payments, auth, host), to be applied in that order, with numbered SQL files in
+// webhook, payments, auth, host, notify), to be applied in that order, with numbered SQL files in
 // goose's format. Each file creates the schema if it is missing and records its version
 // in booking_platform.schema_versions, which [Check] reads.
 //

@@ -27,6 +27,7 @@ func TestEachSetBringsItsTablesAndNothingElse(t *testing.T) {
 		migrations.Webhook:                   {"payment_events"},
 		migrations.Auth:                      {"rate_limits", "sessions", "users"},
 		migrations.Host:                      {"maintenance"},
+		migrations.Notify:                    {"messages"},
 		migrations.Auth | migrations.Webhook: {"payment_events", "rate_limits", "sessions", "users"},
 		migrations.Payments: append([]string{"disputes", "payment_events", "payments", "refunds"},
 			booking...),
