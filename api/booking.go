@@ -13,6 +13,8 @@ import (
 // idempotency key and no owner token. Make one with [BookingOf] or [BookingDetail].
 type Booking struct {
 	ID string `json:"id"`
+	// Number is booking.Booking.Number.
+	Number string `json:"number"`
 	// Resource is the id of the resource.
 	Resource  string         `json:"resource"`
 	Start     string         `json:"start"`
@@ -69,7 +71,7 @@ type Payment struct {
 // resource.
 func BookingOf(b booking.Booking, zone *time.Location) Booking {
 	v := Booking{
-		ID: b.ID, Resource: b.ResourceID, Start: local(b.Start, zone), End: local(b.End, zone), Party: b.Party,
+		ID: b.ID, Number: b.Number, Resource: b.ResourceID, Start: local(b.Start, zone), End: local(b.End, zone), Party: b.Party,
 		Status: b.Status, Amount: b.Amount.Minor, Currency: b.Amount.Currency,
 		FirstName: b.Customer.FirstName, LastName: b.Customer.LastName, Email: b.Customer.Email,
 		Phone: b.Customer.Phone, Note: b.Note, ExpiresAt: b.HoldExpiresAt, CreatedAt: b.CreatedAt,

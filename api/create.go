@@ -13,6 +13,8 @@ import (
 // Booked is the answer to a new booking.
 type Booked struct {
 	ID string `json:"id"`
+	// Number is booking.Booking.Number.
+	Number string `json:"number"`
 	// URL is where to send the customer: Stripe's page, or the booking's own page when
 	// nothing is to pay.
 	URL             string         `json:"url"`
@@ -26,7 +28,7 @@ type Booked struct {
 // BookedOf converts the result of payments.Book.
 func BookedOf(b payments.Booked) Booked {
 	return Booked{
-		ID: b.Booking.ID, URL: b.URL, StripeSessionID: b.SessionID, Status: b.Booking.Status,
+		ID: b.Booking.ID, Number: b.Booking.Number, URL: b.URL, StripeSessionID: b.SessionID, Status: b.Booking.Status,
 		ExpiresAt: b.Booking.HoldExpiresAt, Token: b.Booking.OwnerToken,
 	}
 }

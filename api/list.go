@@ -80,7 +80,7 @@ func (a *API) list(w http.ResponseWriter, r *http.Request) {
 
 // listParameters are the parameters of a list. Only status may be repeated.
 var listParameters = map[string]bool{
-	"after": true, "customer": true, "from": true, "kind": true, "limit": true, "order": true, "reference": true,
+	"after": true, "customer": true, "from": true, "kind": true, "limit": true, "number": true, "order": true, "reference": true,
 	"resource": true, "status": true, "to": true, "total": true,
 }
 
@@ -101,6 +101,7 @@ func (a *API) readList(ctx context.Context, values url.Values) (opts booking.Lis
 	opts = booking.ListOptions{
 		Order: booking.Order(values.Get("order")), After: values.Get("after"), Kind: booking.Kind(values.Get("kind")),
 		Resource: values.Get("resource"), Customer: values.Get("customer"), Reference: values.Get("reference"),
+		Number: values.Get("number"),
 	}
 	limit, err := readLimit(values)
 	if err != nil {

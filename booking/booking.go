@@ -57,8 +57,12 @@ const (
 // The column booking_platform.bookings.id may be referenced by foreign keys.
 type Booking struct {
 	// ID is a UUIDv7 in canonical form; later ones sort after earlier ones.
-	ID   string
-	Kind Kind
+	ID string
+	// Number is what people read out to each other: eight of the digits 2 to 9 and the
+	// capital letters without I, L, O and U. It is unique, and gives no access. Bookings
+	// made before version 4 of the schema have none, "". See [Store.ByNumber].
+	Number string
+	Kind   Kind
 	// Offer is the slug of the offer it was sold as; "" is the resource's own slot.
 	ResourceID, Offer string
 	// Start and End are in UTC; End is exclusive.
@@ -71,8 +75,8 @@ type Booking struct {
 	// keeps it.
 	HoldExpiresAt time.Time
 	Customer      Customer
-	// Note is that of the [HoldRequest].
-	Note string
+	// Note and Language are those of the [HoldRequest].
+	Note, Language string
 	// Amount is the price per person at the time of the hold, times Party.
 	Amount Money
 	// Policy is the resource's at the time of the hold.
@@ -98,9 +102,9 @@ type Booking struct {
 }
 
 const bookingColumns = `
-    b.id::text AS id, b.kind, b.resource_id::text AS resource_id, b.offer, lower(b.during) AS starts_at,
+    b.id::text AS id, b.number, b.kind, b.resource_id::text AS resource_id, b.offer, lower(b.during) AS starts_at,
     upper(b.during) AS ends_at, b.party, b.status,
-    b.hold_expires_at, b.first_name, b.last_name, b.email, b.phone, b.note, b.amount_minor, b.currency,
+    b.hold_expires_at, b.first_name, b.last_name, b.email, b.phone, b.note, b.language, b.amount_minor, b.currency,
     b.policy::text AS policy,
     b.refund_minor, b.late_refund_minor, b.sequence, b.owner_secret, b.owner_nonce, b.reference,
     COALESCE(b.idempotency_key, '') AS idempotency_key, b.request_hash, b.metadata::text AS metadata, b.created_at,
@@ -109,6 +113,7 @@ const bookingColumns = `
 
 type bookingRow struct {
 	ID             string    `db:"id"`
+	Number         string    `db:"number"`
 	Kind           Kind      `db:"kind"`
 	ResourceID     string    `db:"resource_id"`
 	Offer          string    `db:"offer"`
@@ -122,6 +127,7 @@ type bookingRow struct {
 	Email          string    `db:"email"`
 	Phone          string    `db:"phone"`
 	Note           string    `db:"note"`
+	Language       string    `db:"language"`
 	AmountMinor    int64     `db:"amount_minor"`
 	Currency       string    `db:"currency"`
 	Policy         string    `db:"policy"`
@@ -158,12 +164,12 @@ func (row bookingRow) booking() (Booking, error) {
 		return &Money{Minor: *minor, Currency: row.Currency}
 	}
 	return Booking{
-		ID: row.ID, Kind: row.Kind, ResourceID: row.ResourceID, Offer: row.Offer, Start: row.StartsAt.UTC(),
-		End: row.EndsAt.UTC(), Party: row.Party,
+		ID: row.ID, Number: row.Number, Kind: row.Kind, ResourceID: row.ResourceID, Offer: row.Offer,
+		Start: row.StartsAt.UTC(), End: row.EndsAt.UTC(), Party: row.Party,
 		Status: row.Status, HoldExpiresAt: row.HoldExpiresAt.UTC(),
 		Customer: Customer{FirstName: row.FirstName, LastName: row.LastName, Email: row.Email, Phone: row.Phone},
-		Note:     row.Note,
-		Amount:   Money{Minor: row.AmountMinor, Currency: row.Currency}, Policy: policy,
+		Note:     row.Note, Language: row.Language,
+		Amount: Money{Minor: row.AmountMinor, Currency: row.Currency}, Policy: policy,
 		Refund: money(row.RefundMinor), LateRefund: money(row.LateMinor), Sequence: row.Sequence,
 		Reference:      row.Reference,
 		IdempotencyKey: row.IdempotencyKey, Metadata: metadata,

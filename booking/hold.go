@@ -23,7 +23,7 @@ import (
 //
 // The errors:
 //   - [*ValidationError] for resource, offer, start, party, firstName, lastName, email,
-//     phone, note, reference, idempotencyKey, metadata or client. If the resource does
+//     phone, note, language, reference, idempotencyKey, metadata or client. If the resource does
 //     not exist, errors.Is(err, [ErrNotFound]) is true as well.
 //   - [ErrSlotTaken]: fewer units are free than the party needs.
 //   - [ErrTooManyHolds], as a [*HoldLimitError]: a limit of [Options] is reached. It is
@@ -114,8 +114,8 @@ func (h *holder) take(ctx context.Context, req HoldRequest) (Booking, error) {
 			return Booking{}, &HoldLimitError{Scope: row.LimitScope, Limit: *row.LimitAllowed,
 				Until: row.LimitUntil.UTC()}
 		case row.Free >= req.Party:
-			// Another transaction took some of the picked units, or a number, which the
-			// next statement sees. (Above READ COMMITTED, the error is 40001 instead.)
+			// Another transaction took some of the picked units, or a number of a limit,
+			// which the next statement sees, or another booking has the same Number. (Above READ COMMITTED, the error is 40001 instead.)
 		case row.Lapsed:
 			from, to := r.blocked(req.Start)
 			if err := h.releaseExpiredIn(ctx, r.ID, from, to); err != nil {
@@ -149,7 +149,7 @@ func (h *holder) attempt(ctx context.Context, req HoldRequest,
 		ID: id, Kind: KindBooking, ResourceID: r.ID, Offer: req.Offer, Start: req.Start.UTC(),
 		End: req.Start.Add(r.SlotLength).UTC(), Party: req.Party, Status: StatusPending,
 		Customer: req.Customer, Amount: amount, Policy: r.Policy, Reference: req.Reference,
-		IdempotencyKey: req.IdempotencyKey, Note: req.Note,
+		IdempotencyKey: req.IdempotencyKey, Note: req.Note, Language: req.Language,
 	}
 	if len(req.Metadata) > 0 {
 		b.Metadata = maps.Clone(req.Metadata)
@@ -159,7 +159,8 @@ func (h *holder) attempt(ctx context.Context, req HoldRequest,
 		b.Customer.Email, amount.Minor, amount.Currency, b.Reference, b.IdempotencyKey, req.hash(r.ID),
 		metadataJSON(req.Metadata), b.Offer, Actor(ctx),
 	}
-	args = append(append(args, h.store.limitArgs(req)...), secret, nonce, req.Customer.Phone, req.Note)
+	args = append(append(args, h.store.limitArgs(req)...), secret, nonce, req.Customer.Phone, req.Note,
+		req.Language)
 	run := h.run
 	if h.caller == nil {
 		run = h.store.change
@@ -167,7 +168,7 @@ func (h *holder) attempt(ctx context.Context, req HoldRequest,
 	err = run(ctx, func(q Querier) (err error) {
 		row, known, err = selectOne[holdRow](ctx, q, holdSQL, args...)
 		if err == nil && row.Held {
-			b.HoldExpiresAt = row.HoldExpiresAt.UTC()
+			b.Number, b.HoldExpiresAt = *row.Number, row.HoldExpiresAt.UTC()
 			b.CreatedAt, b.UpdatedAt = row.CreatedAt.UTC(), row.UpdatedAt.UTC()
 			err = h.store.tell(ctx, q, changed("", b, Actor(ctx), ""))
 		}

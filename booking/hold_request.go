@@ -44,6 +44,9 @@ type HoldRequest struct {
 	// Note is what the customer wants staff to know, possibly several lines; at most 1000
 	// characters.
 	Note string
+	// Language is the customer's, such as "fr", a BCP 47 tag of at most 35 characters; ""
+	// if it is unknown. A repeat may name another one: it stays as it was.
+	Language string
 	// Reference is the caller's, for example an order's id; indexed, at most 255
 	// characters, not necessarily unique.
 	Reference string
@@ -85,11 +88,24 @@ func (r HoldRequest) check() problems {
 	p.add("email", emailProblem(r.Customer.Email))
 	p.add("phone", valid.Phone(r.Customer.Phone))
 	p.add("note", valid.Text(r.Note, maxNote, "\n\r\t"))
+	p.add("language", languageProblem(r.Language))
 	p.add("reference", valid.Text(r.Reference, 255, ""))
 	p.add("idempotencyKey", valid.Storable(r.IdempotencyKey, 255, ""))
 	p.add("metadata", metadataProblem(r.Metadata))
 	p.add("client", valid.Storable(r.Client, 255, ""))
 	return p
+}
+
+func languageProblem(tag string) string {
+	for _, c := range tag {
+		if c != '-' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			return "must be a language tag such as fr"
+		}
+	}
+	if len(tag) > 35 {
+		return "must have at most 35 characters"
+	}
+	return ""
 }
 
 func metadataProblem(m map[string]string) string {

@@ -61,6 +61,10 @@ func TestHold_InvalidFields(t *testing.T) {
 		"phone": texts(func(r *booking.HoldRequest, s string) { r.Customer.Phone = s },
 			"call me", "1", "12", " ", "+()", "+33 1 23 45 67 89\n", "０１２３４", "\u202a+33123456789\u202c",
 			strings.Repeat("1", 21), "1 2 3"+strings.Repeat(" ", 36)),
+		"language": {
+			func(r *booking.HoldRequest) { r.Language = "fr_FR" },
+			func(r *booking.HoldRequest) { r.Language = strings.Repeat("a", 36) },
+		},
 		"note": {
 			note("a\x00b"), note("a\x1b[1mb"), note("a\xffb"), note("a\u202eb"), note(strings.Repeat("é", 1001)),
 		},
@@ -146,6 +150,7 @@ func TestHold_KeyCoversPhoneAndNote(t *testing.T) {
 	req := request(slot(0))
 	req.IdempotencyKey, req.Customer.Phone, req.Note = "k", "112", "at the gate"
 	b := hold(t, store, req)
+	req.Language = "fr" // It does not belong to it.
 	require.Equal(t, b.ID, hold(t, store, req).ID)
 	for _, change := range []func(*booking.HoldRequest){
 		func(r *booking.HoldRequest) { r.Customer.Phone = "" }, func(r *booking.HoldRequest) { r.Note = "" },

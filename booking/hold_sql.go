@@ -13,7 +13,8 @@ import "time"
 // The units are picked at random: if concurrent holds all took the lowest one, one would
 // win and the others would retry for each unit.
 //
-// ON CONFLICT covers the overlap and the idempotency key. A conflict is then no error,
+// ON CONFLICT covers the overlap, the idempotency key and the random number, of which the
+// next attempt gets another. A conflict is then no error,
 // which leaves a caller's transaction usable; plain inserts into an exclusion constraint
 // can also deadlock.
 //
@@ -80,7 +81,7 @@ WITH near AS MATERIALIZED (
     INSERT INTO booking_platform.bookings AS b (
         id, resource_id, units, party, during, blocked, status, hold_expires_at,
         first_name, last_name, email, amount_minor, currency, reference, idempotency_key, request_hash, metadata,
-        offer, policy, owner_secret, owner_nonce, customer_hash, phone, note
+        offer, policy, owner_secret, owner_nonce, customer_hash, phone, note, language
     )
     SELECT $1::uuid, s.id, (SELECT range_agg(int4range(u, u + 1)) FROM unnest(s.free[1:$8::integer]) AS u), $8::integer,
            tstzrange($4::timestamptz, $5::timestamptz, '[)'), tstzrange($6::timestamptz, $7::timestamptz, '[)'),
@@ -88,11 +89,11 @@ WITH near AS MATERIALIZED (
            $9::text, $10::text, $11::text, $12::bigint, $13::text, $14::text, NULLIF($15::text, ''), $16::bytea,
            $17::jsonb,
            $18::text, s.policy, $26::text, $27::bytea, CASE WHEN $15::text <> '' THEN $24::bytea END,
-           $28::text, $29::text
+           $28::text, $29::text, $30::text
     FROM sold s
     WHERE (SELECT count(*) FROM numbered) = (SELECT count(*) FROM numbers)
     ON CONFLICT DO NOTHING
-    RETURNING b.id, b.hold_expires_at, b.created_at, b.updated_at
+    RETURNING b.id, b.number, b.hold_expires_at, b.created_at, b.updated_at
 ), deadline AS (
     INSERT INTO booking_platform.hold_deadlines (due_at, booking_id)
     SELECT i.hold_expires_at, i.id FROM inserted i
@@ -100,7 +101,7 @@ WITH near AS MATERIALIZED (
     INSERT INTO booking_platform.booking_history (booking_id, from_status, to_status, actor)
     SELECT i.id, '', 'pending', $19::text FROM inserted i
 )
-SELECT i.id IS NOT NULL AS held, i.hold_expires_at, i.created_at, i.updated_at, s.too_soon, s.too_far,
+SELECT i.id IS NOT NULL AS held, i.number, i.hold_expires_at, i.created_at, i.updated_at, s.too_soon, s.too_far,
        cardinality(s.free) AS free, COALESCE(s.lapsed, false) AS lapsed,
        CASE WHEN cardinality(s.free) < $8::integer THEN s.capacity - COALESCE((
            SELECT max(h.heads) FROM (
@@ -122,6 +123,7 @@ FROM state s LEFT JOIN inserted i ON true LEFT JOIN LATERAL (
 // version any more.
 type holdRow struct {
 	Held          bool       `db:"held"`
+	Number        *string    `db:"number"`
 	HoldExpiresAt *time.Time `db:"hold_expires_at"`
 	CreatedAt     *time.Time `db:"created_at"`
 	UpdatedAt     *time.Time `db:"updated_at"`

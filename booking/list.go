@@ -51,6 +51,8 @@ type ListOptions struct {
 	Customer string
 	// Reference is compared exactly.
 	Reference string
+	// Number is a booking's, however it was typed; see [Store.ByNumber].
+	Number string
 	// From and To bound the start of a booking, To exclusive; the zero time does not.
 	From, To time.Time
 }
@@ -74,12 +76,12 @@ const maxRowsPerPage = 2000
 // may occur twice or not at all; [OldestFirst] misses a booking that was committed late.
 //
 // A page reads at most 2000 rows, by an index, however many bookings there are. The first
-// given of Reference, Customer and Resource is looked up, and in an order by start From
+// given of Number, Reference, Customer and Resource is looked up, and in an order by start From
 // and To; other filters are applied row by row. With few matches among 2000 rows a page
 // is short, and Next continues.
 //
 // A [*ValidationError] names order, after, limit, status, kind, resource, customer,
-// reference, from or to. One round trip.
+// reference, number, from or to. One round trip.
 func (s *Store) List(ctx context.Context, opts ListOptions) (Page, error) {
 	return list(ctx, s.read, opts)
 }
@@ -162,6 +164,9 @@ func (o ListOptions) check() problems {
 	if o.Resource != "" && !isID(o.Resource) && !isSlug(o.Resource) {
 		p.add("resource", "is neither an id nor a slug")
 	}
+	if _, ok := normalNumber(o.Number); o.Number != "" && !ok {
+		p.add("number", "is not the number of a booking")
+	}
 	p.add("customer", valid.Storable(o.Customer, 254, ""))
 	p.add("reference", valid.Storable(o.Reference, 255, ""))
 	if !o.From.IsZero() {
@@ -185,6 +190,7 @@ func (o ListOptions) normal() ListOptions {
 	}
 	o.Statuses = slices.Compact(slices.Sorted(slices.Values(o.Statuses)))
 	o.Resource = strings.ToLower(o.Resource)
+	o.Number, _ = normalNumber(o.Number)
 	o.From, o.To = ceilMicrosecond(o.From), ceilMicrosecond(o.To)
 	return o
 }
@@ -214,9 +220,13 @@ const (
 
 // fingerprint identifies the order and the filters of normal options.
 func (o ListOptions) fingerprint() []byte {
-	sum := sha256.Sum256(fmt.Appendf(nil, "1 %q %q %q %q %q %q %d %d",
+	filters := fmt.Appendf(nil, "1 %q %q %q %q %q %q %d %d",
 		o.Order, o.Statuses, o.Kind, o.Resource, strings.ToLower(o.Customer), o.Reference, o.From.UnixMicro(),
-		o.To.UnixMicro()))
+		o.To.UnixMicro())
+	if o.Number != "" {
+		filters = fmt.Appendf(filters, " %q", o.Number)
+	}
+	sum := sha256.Sum256(filters)
 	return sum[:cursorHashSize]
 }
 

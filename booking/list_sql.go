@@ -23,6 +23,7 @@ LIMIT %[7]s::integer`
 
 const (
 	listReferenceSQL = `b.reference = ANY (ARRAY[%s::text]) AND b.reference <> ''`
+	listNumberSQL    = `b.number = ANY (ARRAY[%s::text]) AND b.number <> ''`
 	listCustomerSQL  = `lower(b.email) = ANY (ARRAY[lower(%s::text)])`
 	listResourceSQL  = `b.resource_id = ANY (ARRAY[%s::uuid])`
 	listSlugSQL      = `b.resource_id = ANY (ARRAY[(SELECT r.id FROM booking_platform.resources r
@@ -65,6 +66,9 @@ func (l *listing) lookUp(condition, column, value string) {
 // listing collects the conditions, the order and the index of the options.
 func (o ListOptions) listing(after *position) *listing {
 	l := &listing{}
+	if o.Number != "" {
+		l.lookUp(listNumberSQL, "b.number", o.Number)
+	}
 	if o.Reference != "" {
 		l.lookUp(listReferenceSQL, "b.reference", o.Reference)
 	}

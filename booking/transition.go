@@ -36,8 +36,8 @@ FROM booking_platform.bookings b WHERE b.id = $1::uuid`
 
 // storedColumns are what bookingColumns reads, for RETURNING.
 const storedColumns = `
-        b.id, b.kind, b.resource_id, b.offer, b.during, b.party, b.status, b.hold_expires_at, b.first_name, b.last_name,
-        b.email, b.phone, b.note, b.amount_minor, b.currency, b.policy, b.refund_minor, b.late_refund_minor, b.sequence,
+        b.id, b.number, b.kind, b.resource_id, b.offer, b.during, b.party, b.status, b.hold_expires_at, b.first_name, b.last_name,
+        b.email, b.phone, b.note, b.language, b.amount_minor, b.currency, b.policy, b.refund_minor, b.late_refund_minor, b.sequence,
         b.owner_secret, b.owner_nonce, b.reference, b.idempotency_key, b.request_hash, b.metadata, b.created_at, b.updated_at`
 
 // recorded returns an UPDATE of bookings b that records the change of status and returns

@@ -97,6 +97,7 @@ type paymentJSON struct {
 
 type bookingJSON struct {
 	ID            string            `json:"id"`
+	Number        string            `json:"number"`
 	Resource      resourceJSON      `json:"resource"`
 	Offer         string            `json:"offer"`
 	Start         time.Time         `json:"start"`
@@ -108,6 +109,7 @@ type bookingJSON struct {
 	Email         string            `json:"email"`
 	Phone         string            `json:"phone"`
 	Note          string            `json:"note"`
+	Language      string            `json:"language"`
 	Amount        moneyJSON         `json:"amount"`
 	Refund        *moneyJSON        `json:"refund"`
 	LateRefund    *moneyJSON        `json:"lateRefund"`
@@ -275,10 +277,10 @@ func bookingOf(b booking.Booking, r booking.Resource, history []booking.Change) 
 		return bookingJSON{}, err
 	}
 	one := bookingJSON{
-		ID: b.ID, Resource: resourceJSON{r.ID, r.Slug, r.Name, r.TimeZone}, Offer: b.Offer,
+		ID: b.ID, Number: b.Number, Resource: resourceJSON{r.ID, r.Slug, r.Name, r.TimeZone}, Offer: b.Offer,
 		Start: b.Start.In(zone), End: b.End.In(zone), Party: b.Party, Status: string(b.Status),
 		FirstName: b.Customer.FirstName, LastName: b.Customer.LastName, Email: b.Customer.Email,
-		Phone: b.Customer.Phone, Note: b.Note,
+		Phone: b.Customer.Phone, Note: b.Note, Language: b.Language,
 		Amount: moneyOf(b.Amount), Refund: moneyOrNull(b.Refund), LateRefund: moneyOrNull(b.LateRefund),
 		Reference: b.Reference, Metadata: b.Metadata, HoldExpiresAt: b.HoldExpiresAt, CreatedAt: b.CreatedAt,
 		UpdatedAt: b.UpdatedAt, History: []changeJSON{}, Payments: []paymentJSON{},
