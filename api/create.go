@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/locale"
 	"github.com/booking-platform/booking-platform/payments"
 )
 
@@ -69,8 +70,9 @@ func (a *API) readHoldRequest(w http.ResponseWriter, r *http.Request) (booking.H
 		Party:    b.count("party"),
 		Customer: booking.Customer{FirstName: b.text("firstName"), LastName: b.text("lastName"),
 			Email: b.text("email"), Phone: b.text("phone")},
-		Note:   b.text("note"),
-		Client: a.opts.Client(r.Context()),
+		Note:     b.text("note"),
+		Language: locale.Match(r.Header.Get("Accept-Language")),
+		Client:   a.opts.Client(r.Context()),
 	}
 	if req.Customer.LastName == "" && b.problems["lastName"] == "" {
 		b.problems["lastName"] = "is required" // Of this API, not of booking.

@@ -26,7 +26,7 @@ func TestBlock_PartOfTheUnitsOffGrid(t *testing.T) {
 			Reason: "new floor"})
 		require.NoError(t, err)
 		require.Equal(t, booking.Booking{
-			ID: got.ID, Kind: booking.KindBlock, ResourceID: r.ID, Start: from, End: to, Party: 2,
+			ID: got.ID, Number: got.Number, Kind: booking.KindBlock, ResourceID: r.ID, Start: from, End: to, Party: 2,
 			Status:        booking.StatusConfirmed,
 			HoldExpiresAt: got.HoldExpiresAt, Amount: booking.Money{Currency: "eur"}, CreatedAt: got.CreatedAt,
 			UpdatedAt: got.UpdatedAt,

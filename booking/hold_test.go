@@ -28,7 +28,8 @@ func TestHold_ConfirmCancel(t *testing.T) {
 		}
 		held := hold(t, store, req)
 		require.Equal(t, booking.Booking{
-			ID: held.ID, Kind: booking.KindBooking, ResourceID: resource.ID, Start: start, End: start.Add(time.Hour),
+			ID: held.ID, Number: held.Number, Kind: booking.KindBooking, ResourceID: resource.ID, Start: start,
+			End:           start.Add(time.Hour),
 			Party:         3,
 			Status:        booking.StatusPending,
 			HoldExpiresAt: held.CreatedAt.Add(35 * time.Minute), Customer: ada,
@@ -142,8 +143,8 @@ func TestHold_Offer(t *testing.T) {
 		held, err := store.Hold(ctx, req)
 		require.NoError(t, err)
 		require.Equal(t, booking.Booking{
-			ID: held.ID, Kind: booking.KindBooking, ResourceID: resource.ID, Offer: "half", Start: req.Start,
-			End:   req.Start.Add(30 * time.Minute),
+			ID: held.ID, Number: held.Number, Kind: booking.KindBooking, ResourceID: resource.ID, Offer: "half",
+			Start: req.Start, End: req.Start.Add(30 * time.Minute),
 			Party: 2, Status: booking.StatusPending, HoldExpiresAt: held.HoldExpiresAt, Customer: ada,
 			Amount: booking.Money{Minor: 3000, Currency: "eur"},
 			Policy: resource.Policy, IdempotencyKey: "key", CreatedAt: held.CreatedAt, UpdatedAt: held.CreatedAt,

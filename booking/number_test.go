@@ -60,7 +60,7 @@ func TestNumber_Collision(t *testing.T) {
 	require.NoError(t, err)
 	numbers := map[string]bool{}
 	for n := range 3 {
-		numbers[hold(t, store, keyed(slot(n))).Number] = true
+		numbers[hold(t, store, request(slot(n))).Number] = true
 	}
 	require.Len(t, numbers, 3)
 	_, err = store.Block(t.Context(), booking.BlockRequest{Resource: "court", From: slot(5), To: slot(6)})

@@ -92,7 +92,7 @@ func statementsReadIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 	const overlap, key, deadline = "bookings_no_overlap", "bookings_idempotency_key", "hold_deadlines_pkey"
 
 	found := indexes(t, db, booking.HoldSQL, r.ID, r.ID, r.ID, from, to, from, to, 1, "", "", "", 0, "eur", "", "",
-		[]byte{}, "{}", "", "", []byte("a"), 3, []byte("b"), 100, []byte("c"), 12, "", nil, "", "")
+		[]byte{}, "{}", "", "", []byte("a"), 3, []byte("b"), 100, []byte("c"), 12, "", nil, "", "", "")
 	require.Contains(t, found, overlap)
 	require.NotContains(t, found, "Seq Scan on bookings")
 	found = indexes(t, db, booking.OccupancySQL, "{"+r.ID+"}", from, to.Add(7*24*time.Hour))
@@ -129,7 +129,7 @@ func genericPlansReadIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 		exec(t, conn, statement)
 	}
 	found := indexes(t, conn, `EXECUTE hold ('`+r.ID+`', '`+r.ID+`', '`+r.ID+`', now(), now(), now(), now(), 1, '',
-		'', '', 0, 'eur', '', '', '', '{}', '', '', 'a', 3, 'b', 100, 'c', 12, '', NULL, '', '')`)
+		'', '', 0, 'eur', '', '', '', '{}', '', '', 'a', 3, 'b', 100, 'c', 12, '', NULL, '', '', '')`)
 	require.Contains(t, found, "bookings_no_overlap")
 	require.Contains(t, found, "hold_quota_pkey")
 	require.NotContains(t, found, "Seq Scan on bookings")

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/locale"
 	"github.com/booking-platform/booking-platform/payments"
 )
 
@@ -51,16 +52,15 @@ func (p *Pages) showBook(w http.ResponseWriter, r *http.Request) {
 	p.renderBook(w, r, http.StatusOK, bookView{Form: f})
 }
 
-const paymentRefused = "This cannot be paid online at the moment, and trying again will not help. " +
-	"Nothing was charged and nothing is booked. Please contact us."
-
 // postBooking holds the slot and redirects to Stripe's page, like POST /api/bookings.
 func (p *Pages) postBooking(w http.ResponseWriter, r *http.Request) {
 	if !p.parse(w, r) {
 		return
 	}
+	l := languageOf(r)
 	f := readForm(r.PostForm)
-	req, problems := f.holdRequest()
+	req, problems := f.holdRequest(l)
+	req.Language = locale.Match(r.Header.Get("Accept-Language"))
 	ctx := booking.WithActor(r.Context(), customer)
 	req.Client = p.opts.Client(ctx)
 	booked, err := payments.Booked{}, error(nil)
@@ -80,39 +80,40 @@ func (p *Pages) postBooking(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, booked.URL, http.StatusSeeOther)
 		return
 	case err == nil, errors.Is(err, booking.ErrHoldExpired), errors.Is(err, booking.ErrIdempotencyMismatch):
-		again.Message = "This time is no longer kept for you. Please choose again."
+		again.Message = l.T("This time is no longer kept for you. Please choose again.")
 		again.Form.Key = newKey()
 	case errors.Is(err, booking.ErrSlotTaken):
-		again.Message = "This time has just been booked. Please choose another."
+		again.Message = l.T("This time has just been booked. Please choose another.")
 		again.Form.Start = ""
 	case errors.As(err, &limit):
 		status = http.StatusTooManyRequests
 		seconds := int(limit.RetryAfter(time.Now()) / time.Second)
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
-		again.Message = tooMany(limit, seconds)
+		again.Message = tooMany(l, limit, seconds)
 	case errors.As(err, &rate):
 		status = http.StatusTooManyRequests
 		w.Header().Set("Retry-After", strconv.Itoa(rate.Seconds()))
-		again.Message = tooFast(rate)
+		again.Message = tooFast(l, rate)
 	case errors.Is(err, payments.ErrUnavailable):
 		status = http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", strconv.Itoa(max(5, int(payments.RetryAfter(err)/time.Second))))
-		again.Message = "The payment service cannot be reached right now. " +
-			"Nothing was charged and nothing is booked; please try again in a moment."
+		again.Message = l.T("The payment service cannot be reached right now. " +
+			"Nothing was charged and nothing is booked; please try again in a moment.")
 		again.Form.Key = newKey()
 	case errors.Is(err, payments.ErrRefused):
 		status = http.StatusServiceUnavailable
-		again.Message = paymentRefused
+		again.Message = l.T("This cannot be paid online at the moment, and trying again will not help. " +
+			"Nothing was charged and nothing is booked. Please contact us.")
 		again.Form.Key = newKey()
 	case errors.As(err, &invalid):
 		status = http.StatusBadRequest
 		again.Problems = invalid.Fields
-		again.Message = "Please correct the marked fields."
+		again.Message = l.T("Please correct the marked fields.")
 		if invalid.Fields["resource"] != "" {
-			again.Message = "What you chose can no longer be booked. Please choose from what is shown below."
+			again.Message = l.T("What you chose can no longer be booked. Please choose from what is shown below.")
 		}
 		if invalid.Fields["start"] != "" && f.Start == "" {
-			again.Problems["start"] = "please choose a time"
+			again.Problems["start"] = l.T("please choose a time")
 		}
 	default:
 		p.serverError(w, r, err)
@@ -123,26 +124,29 @@ func (p *Pages) postBooking(w http.ResponseWriter, r *http.Request) {
 
 // tooMany explains a limit of holds and free bookings. One that ends in more than an hour
 // is a free booking.
-func tooMany(limit *booking.HoldLimitError, seconds int) string {
-	wait, pay := "in "+plural((seconds+59)/60, "minute"), "Please pay for one of them"
-	yours := plural(limit.Limit, "unpaid booking")
+func tooMany(l locale.Locale, limit *booking.HoldLimitError, seconds int) string {
+	wait := l.N((seconds+59)/60, "Please try again in %d minute.", "Please try again in %d minutes.")
 	if seconds >= 3600 {
-		wait, pay = "later", "Please pay for one of them or cancel it"
-		yours = plural(limit.Limit, "unpaid or free booking")
+		wait = l.T("Please try again later.")
 	}
 	if limit.Scope == booking.ScopeClient {
-		return "There are too many unpaid bookings from your network. Please try again " + wait + "."
+		return l.T("There are too many unpaid bookings from your network.") + " " + wait
 	}
-	return "You already have " + yours + ". " + pay + ", or try again " + wait + "."
+	if seconds >= 3600 {
+		return l.N(limit.Limit, "You already have %d unpaid or free booking.",
+			"You already have %d unpaid or free bookings.") + " " + l.T("Please pay for one of them or cancel it.") + " " + wait
+	}
+	return l.N(limit.Limit, "You already have %d unpaid booking.", "You already have %d unpaid bookings.") + " " +
+		l.T("Please pay for one of them.") + " " + wait
 }
 
-func tooFast(rate *payments.RateLimitError) string {
-	return "Too many bookings are being made from your network. Please try again in " + plural(rate.Seconds(),
-		"second") + "."
+func tooFast(l locale.Locale, rate *payments.RateLimitError) string {
+	return l.T("Too many bookings are being made from your network.") + " " +
+		l.N(rate.Seconds(), "Please try again in %d second.", "Please try again in %d seconds.")
 }
 
 func (p *Pages) renderBook(w http.ResponseWriter, r *http.Request, status int, v bookView) {
-	ctx := r.Context()
+	ctx, l := r.Context(), languageOf(r)
 	res, all, found, err := p.chosen(ctx, v.Form.Resource)
 	switch {
 	case err != nil:
@@ -150,15 +154,18 @@ func (p *Pages) renderBook(w http.ResponseWriter, r *http.Request, status int, v
 		return
 	case len(all.Resources) == 0:
 		p.render(w, http.StatusOK, "message.html",
-			messageView{page: p.page("Nothing can be booked yet"), Text: "Please come back later."})
+			messageView{page: p.page(l, l.T("Nothing can be booked yet")), Text: l.T("Please come back later.")})
 		return
 	case !found && status == http.StatusOK:
-		p.render(w, http.StatusNotFound, "message.html", messageView{page: p.page("This cannot be booked"),
-			Text: "The link may be incomplete, or old.", Back: p.prefix + "/"})
+		p.render(w, http.StatusNotFound, "message.html", messageView{page: p.page(l, l.T("This cannot be booked")),
+			Text: l.T("The link may be incomplete, or old."), Back: p.prefix + "/"})
 		return
 	}
 	v.Resource = res
-	v.page = p.page(v.Resource.Name)
+	v.page = p.page(l, v.Resource.Name)
+	for field, problem := range v.Problems {
+		v.Problems[field] = l.Problem(problem)
+	}
 	v.Wide = true
 	if err := p.fillBookWeek(ctx, &v, all); err != nil {
 		p.serverError(w, r, err)
@@ -192,8 +199,8 @@ func (p *Pages) fillBookWeek(ctx context.Context, v *bookView, all booking.Resou
 		other.from = day
 		return p.prefix + other.link()
 	}
-	v.Week = newWeek(free[0].Slots, zone, at.from, today, last, v.Resource.Capacity, chosen, link)
-	return p.nextAvailable(ctx, &v.Week,
+	v.Week = newWeek(v.Locale, free[0].Slots, zone, at.from, today, last, v.Resource.Capacity, chosen, link)
+	return p.nextAvailable(ctx, v.Locale, &v.Week,
 		booking.NextSlotRequest{Resource: v.Resource.ID, Offer: at.offer, Party: at.party,
 			After: to}, zone, link)
 }
@@ -211,20 +218,19 @@ func (v *bookView) selectOffer(at *weekQuery) booking.Offer {
 
 // setPrice sets what is sold and its price. The form sends what is shown.
 func (v *bookView) setPrice(at weekQuery, o booking.Offer) {
-	v.Length, v.Price, v.Free = length(o.SlotLength), amount(o.Price), o.Price.IsZero()
+	v.Length, v.Price, v.Free = v.Locale.Length(o.SlotLength), v.Locale.Price(o.Price), o.Price.IsZero()
 	switch {
 	case v.Free:
-		v.Price = "Free of charge"
 	case v.Resource.Capacity > 1:
-		v.Price += " per person"
+		v.Price = v.T("%s per person", v.Price)
 	}
 	if at.party > 1 {
-		v.Heads = strconv.Itoa(at.party) + " people"
+		v.Heads = v.T("%d people", at.party)
 	}
 	// No overflow: the price was checked for the whole capacity.
 	due := booking.Money{Minor: o.Price.Minor * int64(at.party), Currency: o.Price.Currency}
-	v.Due = amount(due)
-	v.Policy = describePolicyBefore(v.Resource.Policy, due)
+	v.Due = v.Money(due)
+	v.Policy = v.Locale.Policy(v.Resource.Policy, due)
 	v.From = at.from.String()
 	v.Form.Offer, v.Form.Party = at.offer, strconv.Itoa(at.party)
 }
@@ -233,7 +239,7 @@ func (v *bookView) setPrice(at weekQuery, o booking.Offer) {
 func (v *bookView) setLinks(prefix string, at weekQuery, all booking.ResourcePage) {
 	switch {
 	case all.Total > mostChoices:
-		v.Others = []choice{{"All that can be booked", prefix + "/", false}}
+		v.Others = []choice{{v.T("All that can be booked"), prefix + "/", false}}
 	case all.Total > 1:
 		for _, res := range all.Resources {
 			other := weekQuery{resource: res.Slug, party: min(at.party, res.Capacity), from: at.from}
@@ -242,7 +248,7 @@ func (v *bookView) setLinks(prefix string, at weekQuery, all booking.ResourcePag
 	}
 	other := at
 	other.offer = ""
-	v.Offers = []choice{{length(v.Resource.SlotLength), prefix + other.link(), at.offer == ""}}
+	v.Offers = []choice{{v.Locale.Length(v.Resource.SlotLength), prefix + other.link(), at.offer == ""}}
 	for _, o := range v.Resource.Offers {
 		if !o.Inactive {
 			other.offer = o.Slug
@@ -299,7 +305,7 @@ func (f form) partySize() int {
 
 // holdRequest converts the form. The idempotency key is a hash of all fields, so that a
 // changed form makes another booking instead of a mismatch.
-func (f form) holdRequest() (booking.HoldRequest, map[string]string) {
+func (f form) holdRequest(l locale.Locale) (booking.HoldRequest, map[string]string) {
 	problems := map[string]string{}
 	req := booking.HoldRequest{
 		Resource: f.Resource,
@@ -317,7 +323,7 @@ func (f form) holdRequest() (booking.HoldRequest, map[string]string) {
 	if f.Start != "" {
 		start, err := time.Parse(time.RFC3339, f.Start)
 		if err != nil {
-			problems["start"] = "please choose a time"
+			problems["start"] = l.T("please choose a time")
 		}
 		req.Start = start
 	}
@@ -333,8 +339,9 @@ func (f form) holdRequest() (booking.HoldRequest, map[string]string) {
 func (p *Pages) parse(w http.ResponseWriter, r *http.Request) bool {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	if err := r.ParseForm(); err != nil {
-		p.render(w, http.StatusBadRequest, "message.html",
-			messageView{page: p.page("The form could not be read"), Text: "Please try again.", Back: p.prefix + "/"})
+		l := languageOf(r)
+		p.render(w, http.StatusBadRequest, "message.html", messageView{page: p.page(l, l.T("The form could not be read")),
+			Text: l.T("Please try again."), Back: p.prefix + "/"})
 		return false
 	}
 	return true

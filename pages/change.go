@@ -26,7 +26,7 @@ type cancelView struct {
 // showCancel shows the terms and the button. The link alone cancels nothing, because mail
 // scanners follow links.
 func (p *Pages) showCancel(w http.ResponseWriter, r *http.Request) {
-	f, err := p.lookupOwned(r.Context(), r.URL.Query())
+	f, err := p.lookupOwned(r, r.URL.Query())
 	if err != nil {
 		p.lookupError(w, r, err)
 		return
@@ -37,14 +37,14 @@ func (p *Pages) showCancel(w http.ResponseWriter, r *http.Request) {
 func (p *Pages) renderCancel(w http.ResponseWriter, status int, f details, message string) {
 	terms := f.cancellation(time.Now())
 	v := cancelView{
-		page: p.page("Cancel this booking?"), What: f.what(), When: when(f.booking, f.zone),
+		page: p.page(f.Locale, f.T("Cancel this booking?")), What: f.what(), When: f.when(),
 		Terms:   f.describeTerms(terms),
 		Message: message,
 		ID:      f.booking.ID, Token: f.booking.OwnerToken, Allowed: terms.Allowed,
 		Back: p.path("/success", f.booking),
 	}
 	if !v.Allowed && message == "" {
-		v.Title = "This booking cannot be cancelled here"
+		v.Title = f.T("This booking cannot be cancelled here")
 	}
 	p.render(w, status, "cancel.html", v)
 }
@@ -63,7 +63,7 @@ func (p *Pages) postCancel(w http.ResponseWriter, r *http.Request) {
 		// The page shows the status.
 		http.Redirect(w, r, p.path("/success", f.booking), http.StatusSeeOther)
 	case errors.Is(err, booking.ErrPolicy):
-		p.renderCancel(w, http.StatusConflict, f, "It is too late: this booking can no longer be cancelled.")
+		p.renderCancel(w, http.StatusConflict, f, f.T("It is too late: this booking can no longer be cancelled."))
 	default:
 		p.lookupError(w, r, err)
 	}
@@ -85,7 +85,7 @@ type moveView struct {
 
 // showMove shows the free slots of a week. The query selects the first day.
 func (p *Pages) showMove(w http.ResponseWriter, r *http.Request) {
-	f, err := p.lookupOwned(r.Context(), r.URL.Query())
+	f, err := p.lookupOwned(r, r.URL.Query())
 	if err != nil {
 		p.lookupError(w, r, err)
 		return
@@ -102,7 +102,7 @@ func (p *Pages) postMove(w http.ResponseWriter, r *http.Request) {
 	again := moveView{From: strings.TrimSpace(r.PostForm.Get("from"))}
 	start, err := time.Parse(time.RFC3339, strings.TrimSpace(r.PostForm.Get("start")))
 	if err != nil {
-		again.Problem = "please choose a time"
+		again.Problem = f.T("please choose a time")
 		p.renderMove(w, r, http.StatusBadRequest, f, again)
 		return
 	}
@@ -116,23 +116,26 @@ func (p *Pages) postMove(w http.ResponseWriter, r *http.Request) {
 	var invalid *booking.ValidationError
 	var rate *payments.RateLimitError
 	switch {
-	case err == nil, errors.As(err, &status), errors.Is(err, booking.ErrHoldExpired):
+	case err == nil:
+		http.Redirect(w, r, p.path("/success", f.booking)+"&did=moved", http.StatusSeeOther)
+	case errors.As(err, &status), errors.Is(err, booking.ErrHoldExpired):
 		// The page shows the status.
 		http.Redirect(w, r, p.path("/success", f.booking), http.StatusSeeOther)
 	case errors.Is(err, booking.ErrSlotTaken):
-		again.Message = "This time has just been booked. Please choose another. Your booking has not changed."
+		again.Message = f.T("This time has just been booked. Please choose another.") + " " +
+			f.T("Your booking has not changed.")
 		p.renderMove(w, r, http.StatusConflict, f, again)
 	case errors.Is(err, booking.ErrPolicy):
-		again.Message = "It is too late: this booking can no longer be moved."
+		again.Message = f.T("It is too late: this booking can no longer be moved.")
 		p.renderMove(w, r, http.StatusConflict, f, again)
 	case errors.As(err, &rate):
 		w.Header().Set("Retry-After", strconv.Itoa(rate.Seconds()))
-		again.Message = tooFast(rate) + " Your booking has not changed."
+		again.Message = tooFast(f.Locale, rate) + " " + f.T("Your booking has not changed.")
 		p.renderMove(w, r, http.StatusTooManyRequests, f, again)
 	case errors.As(err, &invalid):
-		again.Problem = invalid.Fields["start"]
+		again.Problem = f.Problem(invalid.Fields["start"])
 		if again.Problem == "" {
-			again.Message = "What you have booked is no longer offered. Please contact us to move it."
+			again.Message = f.T("What you have booked is no longer offered. Please contact us to move it.")
 		}
 		p.renderMove(w, r, http.StatusBadRequest, f, again)
 	default:
@@ -142,12 +145,12 @@ func (p *Pages) postMove(w http.ResponseWriter, r *http.Request) {
 
 func (p *Pages) renderMove(w http.ResponseWriter, r *http.Request, status int, f details, v moveView) {
 	b := f.booking
-	v.page = p.page("Move this booking")
+	v.page = p.page(f.Locale, f.T("Move this booking"))
 	v.Wide = true
-	v.What, v.When, v.Party, v.ID, v.Token = f.what(), when(b, f.zone), b.Party, b.ID, b.OwnerToken
+	v.What, v.When, v.Party, v.ID, v.Token = f.what(), f.when(), b.Party, b.ID, b.OwnerToken
 	v.Back = p.path("/success", b)
 	if b.Amount.Minor > 0 {
-		v.Price = amount(b.Amount)
+		v.Price = f.Money(b.Amount)
 	}
 	now := time.Now()
 	if v.Movable = f.movable(b.Terms(now), now); v.Movable {
@@ -157,7 +160,7 @@ func (p *Pages) renderMove(w http.ResponseWriter, r *http.Request, status int, f
 		}
 	}
 	if !v.Movable && v.Message == "" {
-		v.Message = "This booking cannot be moved any more."
+		v.Message = f.T("This booking cannot be moved any more.")
 	}
 	p.render(w, status, "move.html", v)
 }
@@ -184,7 +187,7 @@ func (p *Pages) fillMoveWeek(ctx context.Context, v *moveView, f details, now ti
 	link := func(day booking.Date) string {
 		return p.path("/booking/move", f.booking) + "&" + url.Values{"from": {day.String()}}.Encode()
 	}
-	v.Week = newWeek(free[0].Slots, f.zone, first, today, last, f.resource.Capacity, v.chosen, link)
-	return p.nextAvailable(ctx, &v.Week, booking.NextSlotRequest{Resource: f.resource.ID, Offer: f.booking.Offer,
+	v.Week = newWeek(f.Locale, free[0].Slots, f.zone, first, today, last, f.resource.Capacity, v.chosen, link)
+	return p.nextAvailable(ctx, f.Locale, &v.Week, booking.NextSlotRequest{Resource: f.resource.ID, Offer: f.booking.Offer,
 		Party: f.booking.Party, After: to}, f.zone, link)
 }

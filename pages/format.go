@@ -1,72 +1,62 @@
 package pages
 
 import (
-	"fmt"
-	"strings"
-	"time"
-
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/locale"
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// when formats the time of a booking, with the name of the zone.
-func when(b booking.Booking, zone *time.Location) string {
-	start, end := b.Start.In(zone), b.End.In(zone)
-	layout := "15:04"
-	if start.Format(time.DateOnly) != end.Format(time.DateOnly) {
-		layout = "Monday, 2 January 2006, 15:04"
-	}
-	return start.Format("Monday, 2 January 2006, 15:04") + " to " + end.Format(layout) + " (" + zone.String() + ")"
-}
-
-func length(d time.Duration) string {
-	switch {
-	case d%(24*time.Hour) == 0:
-		return plural(int(d/(24*time.Hour)), "day")
-	case d%time.Hour == 0:
-		return plural(int(d/time.Hour), "hour")
-	}
-	return plural(int(d/time.Minute), "minute")
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
+// when is the time of the booking, with the name of the zone.
+func (f details) when() string { return f.Span(f.booking.Start, f.booking.End, f.zone) }
 
 // statusText is the status of a booking for its customer.
-func statusText(s booking.Status) string {
+func statusText(l locale.Locale, s booking.Status) string {
 	switch s {
 	case booking.StatusPending:
-		return "waiting for payment"
+		return l.T("waiting for payment")
+	case booking.StatusConfirmed:
+		return l.T("confirmed")
+	case booking.StatusCancelled:
+		return l.T("cancelled")
+	case booking.StatusCompleted:
+		return l.T("completed")
 	case booking.StatusNoShow:
-		return "no-show"
+		return l.T("no-show")
+	case booking.StatusExpired:
+		return l.T("expired")
 	}
 	return string(s)
 }
 
 // paymentText is the status of a payment for the customer.
-func paymentText(s payments.Status) string {
+func paymentText(l locale.Locale, s payments.Status) string {
 	switch s {
 	case payments.StatusOpen:
-		return "not paid yet"
+		return l.T("not paid yet")
 	case payments.StatusFailed, payments.StatusExpired:
-		return "not paid"
+		return l.T("not paid")
 	case payments.StatusParked:
-		return "being checked"
+		return l.T("being checked")
+	case payments.StatusProcessing:
+		return l.T("processing")
+	case payments.StatusPaid:
+		return l.T("paid")
+	case payments.StatusPartiallyRefunded:
+		return l.T("partially refunded")
+	case payments.StatusRefunded:
+		return l.T("refunded")
+	case payments.StatusDisputed:
+		return l.T("disputed")
+	case payments.StatusDisputeLost:
+		return l.T("dispute lost")
 	}
-	return strings.ReplaceAll(string(s), "_", " ")
+	return string(s)
 }
 
-// price is [amount] for a booking that may cost nothing.
-func price(m booking.Money) string {
-	if m.IsZero() {
-		return "Free of charge"
+// number is what the customer reads out: the booking's number, or its id if it has none.
+func number(b booking.Booking) string {
+	if b.Number == "" {
+		return b.ID
 	}
-	return amount(m)
+	return b.Number
 }
-
-// amount formats money: EUR 12.50, JPY 1250.
-func amount(m booking.Money) string { return strings.ToUpper(m.Currency) + " " + m.Decimal() }

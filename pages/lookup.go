@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/locale"
 	"github.com/booking-platform/booking-platform/payments"
 )
 
@@ -16,8 +18,9 @@ import (
 const customer = "customer"
 
 // details is a booking with what its pages show. The booking has its owner token, or ""
-// if the token's secret is gone.
+// if the token's secret is gone. The language is the browser's, or else the booking's.
 type details struct {
+	locale.Locale
 	booking  booking.Booking
 	payment  *payments.Payment // nil if there is none.
 	resource booking.Resource
@@ -30,7 +33,7 @@ func (p *Pages) lookup(r *http.Request) (details, error) {
 	query := r.URL.Query()
 	session := query.Get("session_id")
 	if session == "" {
-		return p.lookupOwned(r.Context(), query)
+		return p.lookupOwned(r, query)
 	}
 	pay, err := p.refresh(r.Context(), session)
 	if err != nil {
@@ -41,10 +44,10 @@ func (p *Pages) lookup(r *http.Request) (details, error) {
 		return details{}, err
 	}
 	if !pay.Applied() {
-		return p.loadDetails(r.Context(), b)
+		return p.loadDetails(r, b)
 	}
 	// At most one payment of a booking is applied, and no other counts.
-	f, err := p.withResource(r.Context(), b)
+	f, err := p.withResource(r, b)
 	f.payment = &pay
 	return f, err
 }
@@ -66,13 +69,13 @@ func (p *Pages) refresh(ctx context.Context, session string) (payments.Payment, 
 }
 
 // lookupOwned reads the booking whose id and token are in a query or form.
-func (p *Pages) lookupOwned(ctx context.Context, values url.Values) (details, error) {
-	b, err := p.deps.Bookings.Owned(ctx, values.Get("booking"), values.Get("token"))
+func (p *Pages) lookupOwned(r *http.Request, values url.Values) (details, error) {
+	b, err := p.deps.Bookings.Owned(r.Context(), values.Get("booking"), values.Get("token"))
 	if err != nil {
 		return details{}, err
 	}
 	b.OwnerToken = values.Get("token")
-	return p.loadDetails(ctx, b)
+	return p.loadDetails(r, b)
 }
 
 // lookupForm reads the form and the booking that it names. If it returns false it has
@@ -81,7 +84,7 @@ func (p *Pages) lookupForm(w http.ResponseWriter, r *http.Request) (details, boo
 	if !p.parse(w, r) {
 		return details{}, false
 	}
-	f, err := p.lookupOwned(r.Context(), r.PostForm)
+	f, err := p.lookupOwned(r, r.PostForm)
 	if err != nil {
 		p.lookupError(w, r, err)
 		return details{}, false
@@ -89,12 +92,12 @@ func (p *Pages) lookupForm(w http.ResponseWriter, r *http.Request) (details, boo
 	return f, true
 }
 
-func (p *Pages) loadDetails(ctx context.Context, b booking.Booking) (details, error) {
-	f, err := p.withResource(ctx, b)
+func (p *Pages) loadDetails(r *http.Request, b booking.Booking) (details, error) {
+	f, err := p.withResource(r, b)
 	if err != nil {
 		return details{}, err
 	}
-	pay, err := p.deps.Payments.ForBooking(ctx, b.ID)
+	pay, err := p.deps.Payments.ForBooking(r.Context(), b.ID)
 	switch {
 	case errors.Is(err, payments.ErrNotFound):
 		return f, nil
@@ -105,9 +108,10 @@ func (p *Pages) loadDetails(ctx context.Context, b booking.Booking) (details, er
 	return f, nil
 }
 
-func (p *Pages) withResource(ctx context.Context, b booking.Booking) (f details, err error) {
+func (p *Pages) withResource(r *http.Request, b booking.Booking) (f details, err error) {
 	f.booking = b
-	if f.resource, err = p.deps.Bookings.Resource(ctx, b.ResourceID); err != nil {
+	f.Locale = locale.Of(cmp.Or(locale.Match(r.Header.Get("Accept-Language")), b.Language))
+	if f.resource, err = p.deps.Bookings.Resource(r.Context(), b.ResourceID); err != nil {
 		return details{}, err
 	}
 	f.zone, err = f.resource.Zone()
@@ -117,7 +121,7 @@ func (p *Pages) withResource(ctx context.Context, b booking.Booking) (f details,
 // lookupError answers an error of lookup and of the operations on a booking.
 func (p *Pages) lookupError(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, booking.ErrNotFound) || errors.Is(err, payments.ErrNotFound) {
-		p.notFound(w)
+		p.notFound(w, r)
 		return
 	}
 	p.serverError(w, r, err)

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/booking-platform/booking-platform/internal/pg"
+	"github.com/booking-platform/booking-platform/locale"
 )
 
 //go:embed templates static
@@ -19,8 +20,9 @@ var files embed.FS
 
 var templates = template.Must(template.ParseFS(files, "templates/*.html"))
 
-// page is the data of the layout.
+// page is the data of the layout, and the language of the whole page.
 type page struct {
+	locale.Locale
 	Prefix, Title string
 	StripeFake    bool
 	// Staff is set on pages for staff, Wide on those with tables.
@@ -29,17 +31,27 @@ type page struct {
 	Refresh string
 }
 
-func (p *Pages) page(title string) page {
-	return page{Prefix: p.prefix, Title: title, StripeFake: p.opts.StripeFake}
+func (p *Pages) page(l locale.Locale, title string) page {
+	return page{Locale: l, Prefix: p.prefix, Title: title, StripeFake: p.opts.StripeFake}
+}
+
+// english is the language of the pages for staff.
+var english locale.Locale
+
+// languageOf returns the language that a browser asks for.
+func languageOf(r *http.Request) locale.Locale {
+	return locale.Of(locale.Match(r.Header.Get("Accept-Language")))
 }
 
 // render executes a template before it writes anything.
-func (p *Pages) render(w http.ResponseWriter, status int, name string, data any) {
+func (p *Pages) render(w http.ResponseWriter, status int, name string, data interface{ Tag() string }) {
 	var out bytes.Buffer
 	if err := templates.ExecuteTemplate(&out, name, data); err != nil {
 		panic(err) // A mistake in a template.
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Language", data.Tag())
+	w.Header().Add("Vary", "Accept-Language")
 	w.WriteHeader(status)
 	_, _ = w.Write(out.Bytes())
 }
@@ -50,10 +62,10 @@ type messageView struct {
 	Text, RequestID, Back string
 }
 
-func (p *Pages) notFound(w http.ResponseWriter) {
-	p.render(w, http.StatusNotFound, "message.html", messageView{
-		page: p.page("There is no such booking"), Text: "The link may be incomplete, or old.", Back: p.prefix + "/",
-	})
+func (p *Pages) notFound(w http.ResponseWriter, r *http.Request) {
+	l := languageOf(r)
+	p.render(w, http.StatusNotFound, "message.html", messageView{page: p.page(l, l.T("There is no such booking")),
+		Text: l.T("The link may be incomplete, or old."), Back: p.prefix + "/"})
 }
 
 func (p *Pages) log(ctx context.Context, level slog.Level, message string, err error) {
@@ -69,20 +81,22 @@ func (p *Pages) serverError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	p.log(r.Context(), level, "page failed", err)
 	w.Header().Set("Retry-After", "1")
+	l := languageOf(r)
 	p.render(w, http.StatusServiceUnavailable, "message.html", messageView{
-		page:      p.page("Please try again in a moment"),
-		Text:      "Something on our side is not working right now. Nothing was charged.",
+		page:      p.page(l, l.T("Please try again in a moment")),
+		Text:      l.T("Something on our side is not working right now. Nothing was charged."),
 		RequestID: p.opts.RequestID(r.Context()), Back: p.prefix + "/",
 	})
 }
 
 // Maintenance answers 503 with a page that asks to try again later, for a host that sells
 // nothing at the moment. It uses no database. The caller sets Retry-After.
-func (p *Pages) Maintenance(w http.ResponseWriter) {
+func (p *Pages) Maintenance(w http.ResponseWriter, r *http.Request) {
+	l := languageOf(r)
 	p.render(w, http.StatusServiceUnavailable, "message.html", messageView{
-		page: p.page("We will be back in a few minutes"),
-		Text: "We are working on the booking system, and nothing can be booked or changed for the moment. " +
-			"What you have booked and paid for is safe. Please try again in a few minutes.",
+		page: p.page(l, l.T("We will be back in a few minutes")),
+		Text: l.T("We are working on the booking system, and nothing can be booked or changed for the moment. " +
+			"What you have booked and paid for is safe. Please try again in a few minutes."),
 	})
 }
 

@@ -51,7 +51,8 @@ func (p *Pages) showFront(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Pages) showResources(w http.ResponseWriter, r *http.Request, query url.Values) {
-	v := resourcesView{page: p.page("What would you like to book?"), Search: query.Get("q")}
+	l := languageOf(r)
+	v := resourcesView{page: p.page(l, l.T("What would you like to book?")), Search: query.Get("q")}
 	v.Wide = true
 	found, err := p.deps.Bookings.ListResources(r.Context(), booking.ResourceListOptions{
 		Limit: resourcesPerPage, After: query.Get("after"), Search: v.Search,
@@ -59,8 +60,9 @@ func (p *Pages) showResources(w http.ResponseWriter, r *http.Request, query url.
 	var invalid *booking.ValidationError
 	switch {
 	case errors.As(err, &invalid):
-		p.render(w, http.StatusBadRequest, "message.html", messageView{page: p.page("This page does not exist"),
-			Text: "The link may be incomplete, or old.", Back: p.prefix + "/"})
+		p.render(w, http.StatusBadRequest, "message.html", messageView{
+			page: p.page(l, l.T("This page does not exist")), Text: l.T("The link may be incomplete, or old."), Back: p.prefix + "/",
+		})
 		return
 	case err != nil:
 		p.serverError(w, r, err)
@@ -69,11 +71,9 @@ func (p *Pages) showResources(w http.ResponseWriter, r *http.Request, query url.
 	v.Total = found.Total
 	for _, res := range found.Resources {
 		item := resourceItem{Name: res.Name, Link: p.prefix + "/?" + url.Values{"resource": {res.Slug}}.Encode(),
-			Length: length(res.SlotLength), Price: amount(res.Price)}
-		if res.Price.IsZero() {
-			item.Price = "Free of charge"
-		} else if res.Capacity > 1 {
-			item.Price += " per person"
+			Length: l.Length(res.SlotLength), Price: l.Price(res.Price)}
+		if !res.Price.IsZero() && res.Capacity > 1 {
+			item.Price = l.T("%s per person", item.Price)
 		}
 		v.Items = append(v.Items, item)
 	}

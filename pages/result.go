@@ -23,7 +23,7 @@ type bookingView struct {
 	Party                      int
 	Amount, Payment            string
 	Status                     booking.Status
-	StatusText, ID             string
+	StatusText, Number         string
 	// Again reloads the page, Pay is Stripe's page while the booking can be paid for, and
 	// Keep is the permanent link of the booking.
 	Again, Pay, Keep string
@@ -43,16 +43,20 @@ func (p *Pages) showBooking(w http.ResponseWriter, r *http.Request) {
 	}
 	b := f.booking
 	v := bookingView{
-		page: p.page("Your booking"),
-		What: f.what(), When: when(b, f.zone), Name: b.Customer.Name(), Party: b.Party,
-		Phone: b.Customer.Phone, Note: b.Note, Amount: price(b.Amount), Status: b.Status,
-		StatusText: statusText(b.Status), ID: b.ID,
+		page: p.page(f.Locale, f.T("Your booking")),
+		What: f.what(), When: f.when(), Name: b.Customer.Name(), Party: b.Party,
+		Phone: b.Customer.Phone, Note: b.Note, Amount: f.Price(b.Amount), Status: b.Status,
+		StatusText: statusText(f.Locale, b.Status), Number: number(b),
 	}
 	if f.payment != nil {
-		v.Payment = paymentText(f.payment.Status())
+		v.Payment = paymentText(f.Locale, f.payment.Status())
 	}
 	if v.setHeadline(f) {
 		v.setRefresh(p.prefix, r)
+	}
+	if r.URL.Query().Get("did") == "moved" && b.Status == booking.StatusConfirmed {
+		v.Headline = f.T("Your booking was moved")
+		v.Text = f.T("The new time is below, and the old one is free for others.") + f.unappliedNote(moneyOf(f.payment))
 	}
 	if b.OwnerToken != "" {
 		v.Keep = p.deps.Payments.BookingURL(b.ID, b.OwnerToken)
@@ -87,11 +91,12 @@ func (v *bookingView) setRefresh(prefix string, r *http.Request) {
 
 // abandoned is the page to which customers return who did not pay. It changes nothing:
 // they can go back and pay until the hold expires.
-func (p *Pages) abandoned(w http.ResponseWriter, _ *http.Request) {
+func (p *Pages) abandoned(w http.ResponseWriter, r *http.Request) {
+	l := languageOf(r)
 	p.render(w, http.StatusOK, "message.html", messageView{
-		page: p.page("You left before paying"),
-		Text: "Nothing was charged. Your time is kept for a little while: " +
-			"go back in your browser to pay for it after all, or book again.",
+		page: p.page(l, l.T("You left before paying")),
+		Text: l.T("Nothing was charged. Your time is kept for a little while: " +
+			"go back in your browser to pay for it after all, or book again."),
 		Back: p.prefix + "/",
 	})
 }
@@ -151,14 +156,14 @@ func (v *bookingView) setHeadline(f details) (waiting bool) {
 	}
 	switch v.Status {
 	case booking.StatusConfirmed:
-		say("✓", "good", "Your booking is confirmed",
-			"Thank you. We look forward to seeing you."+f.unappliedNote(how))
+		say("✓", "good", f.T("Your booking is confirmed"),
+			f.T("Thank you. We look forward to seeing you.")+f.unappliedNote(how))
 	case booking.StatusCompleted:
-		say("✓", "good", "Your booking is completed", "Thank you for coming."+f.unappliedNote(how))
+		say("✓", "good", f.T("Your booking is completed"), f.T("Thank you for coming.")+f.unappliedNote(how))
 	case booking.StatusNoShow:
-		say("–", "wait", "Marked as no-show", "You did not come to this booking."+f.unappliedNote(how))
+		say("–", "wait", f.T("Marked as no-show"), f.T("You did not come to this booking.")+f.unappliedNote(how))
 	case booking.StatusCancelled:
-		say("×", "bad", "This booking was cancelled", f.cancelled(how))
+		say("×", "bad", f.T("This booking was cancelled"), f.cancelled(how))
 	case booking.StatusPending:
 		return v.setPending(f, how)
 	default:
@@ -174,23 +179,23 @@ func (v *bookingView) setPending(f details, how money) (waiting bool) {
 		if how == moneyOpen {
 			v.Pay = f.payment.URL
 		}
-		v.Headline, v.Text = "Waiting for your payment", "This page shows when it has arrived."
+		v.Headline, v.Text = f.T("Waiting for your payment"), f.keptUntil()+f.T("This page shows when it has arrived.")
 		return true
 	case moneyFailed:
-		v.Mark, v.Tone, v.Headline, v.Text = "×", "bad", "Your payment did not go through",
-			"Nothing was charged, and your time is no longer kept for you."
+		v.Mark, v.Tone, v.Headline, v.Text = "×", "bad", f.T("Your payment did not go through"),
+			f.T("Nothing was charged, and your time is no longer kept for you.")
 	case moneyComing:
-		v.Headline, v.Text = "Payment processing",
-			"Your payment takes a while to arrive. Your time is kept for you meanwhile."
+		v.Headline, v.Text = f.T("Payment processing"),
+			f.T("Your payment takes a while to arrive. Your time is kept for you meanwhile.")
 	case moneyApplied:
 		// Payment and booking were read one after the other; the payment came in between.
-		v.Headline, v.Text = "Your payment has arrived", "Your booking is being confirmed."
+		v.Headline, v.Text = f.T("Your payment has arrived"), f.T("Your booking is being confirmed.")
 		return true
 	case moneyReturning, moneyReturned:
 		v.Mark, v.Tone = "×", "bad"
 		v.Headline, v.Text = f.returned(how)
 	case moneyParked:
-		v.Headline, v.Text = "Your payment has arrived", underReview
+		v.Headline, v.Text = f.T("Your payment has arrived"), f.underReview()
 	}
 	return false
 }
@@ -199,33 +204,43 @@ func (v *bookingView) setExpired(f details, how money) (waiting bool) {
 	v.Mark, v.Tone = "×", "bad"
 	switch how {
 	case moneyNone, moneyOpen, moneyFailed:
-		v.Headline, v.Text = "This booking has expired", "It was not paid for in time. Nothing was charged."
+		v.Headline, v.Text = f.T("This booking has expired"), f.T("It was not paid for in time. Nothing was charged.")
 	case moneyComing:
-		v.Mark, v.Tone, v.Headline = "…", "wait", "Payment processing"
-		v.Text = "Your payment did not arrive in time, and your time is no longer kept. " +
-			"If it is still free when the payment arrives, it is yours; otherwise the whole payment is refunded."
+		v.Mark, v.Tone, v.Headline = "…", "wait", f.T("Payment processing")
+		v.Text = f.T("Your payment did not arrive in time, and your time is no longer kept. " +
+			"If it is still free when the payment arrives, it is yours; otherwise the whole payment is refunded.")
 	case moneyReturning, moneyReturned:
 		v.Headline, v.Text = f.returned(how)
 	case moneyApplied:
 		// As above.
 		v.Mark, v.Tone = "…", "wait"
-		v.Headline, v.Text = "Your payment has arrived", "Your booking is being confirmed."
+		v.Headline, v.Text = f.T("Your payment has arrived"), f.T("Your booking is being confirmed.")
 		return true
 	case moneyParked:
-		v.Mark, v.Tone, v.Headline, v.Text = "…", "wait", "Your payment has arrived", underReview
+		v.Mark, v.Tone, v.Headline, v.Text = "…", "wait", f.T("Your payment has arrived"), f.underReview()
 	}
 	return false
 }
 
 // underReview is the text of moneyParked.
-const underReview = "It could not be applied to your booking automatically. We look into it and contact you."
+func (f details) underReview() string {
+	return f.T("It could not be applied to your booking automatically. We look into it and contact you.")
+}
+
+// keptUntil says until when the hold lasts, or "".
+func (f details) keptUntil() string {
+	if !time.Now().Before(f.booking.HoldExpiresAt) {
+		return ""
+	}
+	return f.T("Your time is kept until %s.", f.booking.HoldExpiresAt.In(f.zone).Format("15:04")) + " "
+}
 
 // unappliedNote is what a confirmed booking says about money that did not pay for it, or
 // "".
 func (f details) unappliedNote(how money) string {
 	switch how {
 	case moneyParked:
-		return " Your payment could not be applied automatically. We look into it and contact you."
+		return " " + f.T("Your payment could not be applied automatically. We look into it and contact you.")
 	case moneyReturning, moneyReturned:
 		_, text := f.returned(how)
 		return " " + text
@@ -238,22 +253,30 @@ func (f details) cancelled(how money) string {
 	switch how {
 	case moneyApplied:
 		if f.booking.Refund != nil {
-			return f.kept(*f.booking.Refund)
+			return f.kept(*f.booking.Refund) + f.refundTakes(f.payment.GoesBack(*f.booking.Refund))
 		}
-		return "Your payment has arrived nevertheless. We look into it and contact you."
+		return f.T("Your payment has arrived nevertheless. We look into it and contact you.")
 	case moneyComing:
 		refund := f.booking.Amount
 		if f.booking.LateRefund != nil {
 			refund = *f.booking.LateRefund
 		}
-		return "Your payment is still on its way. When it has arrived: " + f.kept(refund)
+		return f.T("Your payment is still on its way. When it has arrived:") + " " + f.kept(refund)
 	case moneyParked:
-		return "Your payment could not be applied to it. We look into it and contact you."
+		return f.T("Your payment could not be applied to it. We look into it and contact you.")
 	case moneyReturning, moneyReturned:
 		_, text := f.returned(how)
 		return text
 	}
-	return "Nothing was charged."
+	return f.T("Nothing was charged.")
+}
+
+// refundTakes says how long a refund of a payment at Stripe takes, or "".
+func (f details) refundTakes(refund booking.Money) string {
+	if refund.Minor == 0 || f.payment.SessionID == "" || f.payment.Refunded.Minor > 0 && f.payment.Refunded == refund {
+		return ""
+	}
+	return " " + f.T("It reaches your account within 5 to 10 business days.")
 }
 
 // returned is the text of moneyReturning and moneyReturned.
@@ -261,11 +284,12 @@ func (f details) returned(how money) (headline, text string) {
 	all := f.payment.Captured
 	switch {
 	case f.payment.OpenDisputes > 0, f.payment.Lost.Minor > 0:
-		return "Your payment came too late", strings.TrimSpace(f.contested(all))
+		return f.T("Your payment came too late"), strings.TrimSpace(f.contested(all))
 	case how == moneyReturned:
-		return "Your payment was refunded", "Your payment could not be used for this booking. All of it, " +
-			amount(all) + ", has been refunded to you."
+		return f.T("Your payment was refunded"),
+			f.T("Your payment could not be used for this booking. All of it, %s, has been refunded to you.", f.Money(all))
 	}
-	return "Your payment is refunded", "Your payment could not be used for this booking. All of it, " + amount(all) +
-		", is refunded to you automatically."
+	return f.T("Your payment is refunded"),
+		f.T("Your payment could not be used for this booking. All of it, %s, is refunded to you automatically.",
+			f.Money(all)) + f.refundTakes(all)
 }

@@ -25,7 +25,7 @@ func (p *Pages) showLogin(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Pages) renderLogin(w http.ResponseWriter, status int, v loginView) {
-	v.page = p.page("Log in")
+	v.page = p.page(english, "Log in")
 	v.Staff = true
 	v.Next = p.nextPage(v.Next)
 	p.render(w, status, "login.html", v)
@@ -99,7 +99,7 @@ type eventRow struct {
 
 func (p *Pages) dashboard(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
-	v := dashboardView{page: p.page("Dashboard")}
+	v := dashboardView{page: p.page(english, "Dashboard")}
 	v.Staff, v.Wide = true, true
 	v.User, _ = p.opts.User(ctx)
 	v.Logout = p.deps.Auth != nil
@@ -228,7 +228,7 @@ func (p *Pages) bookingRows(ctx context.Context, bookings []booking.Booking) (ro
 		rows = append(rows, bookingRow{
 			When: b.Start.In(zone).Format("Mon 2 Jan 2006, 15:04 MST"), What: res.Name,
 			Name: b.Customer.Name(), Email: b.Customer.Email, Phone: b.Customer.Phone, Note: b.Note,
-			Amount: amount(b.Amount), Party: b.Party, More: b.Party - 1, Kind: b.Kind,
+			Amount: english.Money(b.Amount), Party: b.Party, More: b.Party - 1, Kind: b.Kind,
 			Status: b.Status,
 		})
 	}

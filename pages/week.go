@@ -3,12 +3,12 @@ package pages
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/url"
 	"strconv"
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/locale"
 )
 
 const daysShown = 7
@@ -42,6 +42,7 @@ type choice struct {
 
 // week is the free slots of seven days. Earlier and Later are links.
 type week struct {
+	locale.Locale
 	Days           []dayView
 	Earlier, Later string
 	// Free reports whether there is a slot. If not, Next is the link to the first one
@@ -60,9 +61,9 @@ func firstDay(text string, today, last booking.Date) booking.Date {
 }
 
 // newWeek groups slots by day. link returns the address of the week that begins on a day.
-func newWeek(slots []booking.Slot, zone *time.Location, first, today, last booking.Date, capacity int, chosen time.Time,
-	link func(booking.Date) string) week {
-	w := week{Days: byDay(slots, zone, first, capacity, chosen)}
+func newWeek(l locale.Locale, slots []booking.Slot, zone *time.Location, first, today, last booking.Date, capacity int,
+	chosen time.Time, link func(booking.Date) string) week {
+	w := week{Locale: l, Days: byDay(l, slots, zone, first, capacity, chosen)}
 	for _, day := range w.Days {
 		w.Free = w.Free || len(day.Slots) > 0
 	}
@@ -80,8 +81,8 @@ func newWeek(slots []booking.Slot, zone *time.Location, first, today, last booki
 }
 
 // nextAvailable sets the next free slot of a week without one.
-func (p *Pages) nextAvailable(ctx context.Context, w *week, req booking.NextSlotRequest, zone *time.Location,
-	link func(booking.Date) string) error {
+func (p *Pages) nextAvailable(ctx context.Context, l locale.Locale, w *week, req booking.NextSlotRequest,
+	zone *time.Location, link func(booking.Date) string) error {
 	if w.Free {
 		return nil
 	}
@@ -92,7 +93,7 @@ func (p *Pages) nextAvailable(ctx context.Context, w *week, req booking.NextSlot
 	if err != nil {
 		return err
 	}
-	w.Next, w.NextTime = link(booking.DateOf(slot.Start.In(zone))), moment(slot.Start, zone)
+	w.Next, w.NextTime = link(booking.DateOf(slot.Start.In(zone))), l.Moment(slot.Start, zone)
 	return nil
 }
 
@@ -121,14 +122,15 @@ type slotView struct {
 
 // byDay groups slots by their date in a zone and marks the chosen one. A local time that
 // occurs twice, when clocks are put back, has its zone abbreviation.
-func byDay(slots []booking.Slot, zone *time.Location, first booking.Date, capacity int, chosen time.Time) []dayView {
+func byDay(l locale.Locale, slots []booking.Slot, zone *time.Location, first booking.Date, capacity int,
+	chosen time.Time) []dayView {
 	days := make([]dayView, daysShown)
 	index := map[booking.Date]int{}
 	for i := range days {
 		date := first.AddDays(i)
 		index[date] = i
 		title, _ := date.At(0, time.UTC)
-		days[i] = dayView{Weekday: title.Format("Monday"), Date: title.Format("2 January")}
+		days[i] = dayView{Weekday: l.Weekday(title), Date: l.DayMonth(title)}
 	}
 	seen := map[string]int{}
 	for _, s := range slots {
@@ -145,7 +147,7 @@ func byDay(slots []booking.Slot, zone *time.Location, first booking.Date, capaci
 			v.Time = start.Format("15:04 MST")
 		}
 		if capacity > 1 {
-			v.Left = fmt.Sprintf("%d left", s.Remaining)
+			v.Left = l.N(s.Remaining, "%d left", "%d left")
 		}
 		days[i].Slots = append(days[i].Slots, v)
 	}

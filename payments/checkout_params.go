@@ -24,7 +24,7 @@ type Texts struct {
 	// comma.
 	Name string
 	// Description stands below the name: by default the slot's start in English, in the
-	// zone of the resource, and the size of a party.
+	// zone of the resource, the size of a party, and the booking's number.
 	Description string
 	// Submit stands beside the pay button, such as what a cancellation costs; at most
 	// 1,200 characters. By default there is none.
@@ -75,6 +75,10 @@ func (p *Payments) defaultParams(ctx context.Context, id string, b booking.Booki
 	for k, v := range metadata {
 		intent[k] = v
 	}
+	description := ""
+	if b.Number != "" {
+		description = "Booking " + b.Number
+	}
 	params := &stripe.CheckoutSessionParams{
 		Mode:              stripe.String(string(stripe.CheckoutSessionModePayment)),
 		ClientReferenceID: stripe.String(id),
@@ -85,8 +89,9 @@ func (p *Payments) defaultParams(ctx context.Context, id string, b booking.Booki
 		Locale:        optional(texts.Locale),
 		Metadata:      metadata,
 		// Refunds and disputes name the PaymentIntent only; its metadata identifies the
-		// payment.
-		PaymentIntentData: &stripe.CheckoutSessionPaymentIntentDataParams{Metadata: intent},
+		// payment. Stripe's dashboard lists the description.
+		PaymentIntentData: &stripe.CheckoutSessionPaymentIntentDataParams{
+			Metadata: intent, Description: optional(description)},
 		LineItems: []*stripe.CheckoutSessionLineItemParams{{
 			Quantity: stripe.Int64(1),
 			PriceData: &stripe.CheckoutSessionLineItemPriceDataParams{
@@ -145,6 +150,9 @@ func (p *Payments) texts(ctx context.Context, b booking.Booking, r booking.Resou
 		t.Description = b.Start.In(zone).Format("Monday 2 January 2006, 15:04 MST")
 		if b.Party > 1 {
 			t.Description += ", " + strconv.Itoa(b.Party) + " people"
+		}
+		if b.Number != "" {
+			t.Description += ", booking " + b.Number
 		}
 	}
 	return t, nil

@@ -180,7 +180,7 @@ func (m *maintenance) refuse(p *pages.Pages) mux.MiddlewareFunc {
 			middleware.SetPlanned(r.Context())
 			w.Header().Set("Retry-After", maintenanceRetry)
 			if slices.Contains(html, template) {
-				p.Maintenance(w)
+				p.Maintenance(w, r)
 				return
 			}
 			middleware.WriteError(w, r, http.StatusServiceUnavailable, "maintenance", nil)

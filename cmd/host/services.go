@@ -17,8 +17,8 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
 	"github.com/booking-platform/booking-platform/customers"
 	"github.com/booking-platform/booking-platform/health"
+	"github.com/booking-platform/booking-platform/locale"
 	"github.com/booking-platform/booking-platform/migrations"
-	"github.com/booking-platform/booking-platform/pages"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 	"github.com/booking-platform/booking-platform/webhook"
@@ -122,14 +122,27 @@ func newServices(cfg config.Config, db *sql.DB, self string, logger *slog.Logger
 	return s, nil
 }
 
-// checkoutTexts shows the terms of a cancellation beside Stripe's pay button.
+// checkoutTexts are what the customer reads on Stripe's page, in the booking's language:
+// what is booked and under which number, and the terms beside the pay button.
 func checkoutTexts(_ context.Context, b booking.Booking, r booking.Resource) payments.Texts {
 	zone, err := r.Zone()
 	if err != nil {
 		// The default texts report it.
 		return payments.Texts{}
 	}
-	return payments.Texts{Submit: pages.CancellationTerms(b, zone, time.Now())}
+	l := locale.Of(b.Language)
+	description := l.Span(b.Start, b.End, zone)
+	if b.Party > 1 {
+		description += ", " + l.T("%d people", b.Party)
+	}
+	if b.Number != "" {
+		description += ". " + l.T("Booking %s", b.Number)
+	}
+	return payments.Texts{
+		Description: description,
+		Submit:      l.Terms(b, zone, time.Now()),
+		Locale:      b.Language,
+	}
 }
 
 // useStripeFake replaces Stripe by package stripetest if there is no key, which the
