@@ -56,7 +56,7 @@ func (p *Pages) showBooking(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.URL.Query().Get("did") == "moved" && b.Status == booking.StatusConfirmed {
 		v.Headline = f.T("Your booking was moved")
-		v.Text = f.T("The new time is below, and the old one is free for others.") + f.unappliedNote(moneyOf(f.payment))
+		v.Text = f.T("Your booking is confirmed for the new time below. The old one is free again.") + f.unappliedNote(moneyOf(f.payment))
 	}
 	if b.OwnerToken != "" {
 		v.Keep = p.deps.Payments.BookingURL(b.ID, b.OwnerToken)
@@ -232,7 +232,7 @@ func (f details) keptUntil() string {
 	if !time.Now().Before(f.booking.HoldExpiresAt) {
 		return ""
 	}
-	return f.T("Your time is kept until %s.", f.booking.HoldExpiresAt.In(f.zone).Format("15:04")) + " "
+	return f.T("This time is reserved for you until %s.", f.booking.HoldExpiresAt.In(f.zone).Format("15:04")) + " "
 }
 
 // unappliedNote is what a confirmed booking says about money that did not pay for it, or

@@ -60,13 +60,14 @@ func TestBook_SendsWhatCheckoutSends(t *testing.T) {
 	w := newWorld(t, setup{capacity: 2})
 	booked, held := w.book(w.request(0)), w.hold(0)
 	checkout := w.checkout(held)
-	sent := func(paymentID, bookingID string) (text string) {
+	sent := func(paymentID string, b booking.Booking) (text string) {
 		w.t.Helper()
-		require.NoError(t, w.db.QueryRowContext(t.Context(), `SELECT replace(parameters::text, $2, 'ID')
-			FROM booking_platform.payments WHERE id = $1::uuid`, paymentID, bookingID).Scan(&text))
-		return strings.ReplaceAll(text, paymentID, "PAYMENT")
+		require.NoError(t, w.db.QueryRowContext(t.Context(), `SELECT parameters::text
+			FROM booking_platform.payments WHERE id = $1::uuid`, paymentID).Scan(&text))
+		require.Contains(t, text, b.Number)
+		return strings.NewReplacer(b.ID, "ID", paymentID, "PAYMENT", b.Number, "NUMBER").Replace(text)
 	}
-	require.Equal(t, sent(checkout.PaymentID, held.ID), sent(booked.PaymentID, booked.Booking.ID))
+	require.Equal(t, sent(checkout.PaymentID, held), sent(booked.PaymentID, booked.Booking))
 }
 
 func TestBook_FreeIsConfirmedWithoutStripe(t *testing.T) {

@@ -140,6 +140,7 @@ func TestPagesChange_Move(t *testing.T) {
 	done := ada.form("/booking/move", form)
 	require.Equal(t, http.StatusSeeOther, done.status, done.body)
 	after := ada.get(done.header.Get("Location"))
+	require.Contains(t, after.body, "<h1>Your booking was moved</h1>")
 	require.Contains(t, after.body, "Your booking is confirmed")
 	require.Contains(t, after.body, mustTime(t, to).Format("Monday, 2 January 2006, 15:04"))
 	require.True(t, start.Equal(mustTime(t, ada.slot(0))), "the old time is free again")
