@@ -35,3 +35,141 @@ var libraries = map[string][]string{
 		"go.uber.org/multierr", "golang.org/x/sync"},
 	"notify": nil,
 	"pages":  {"auth", "booking", "locale", "payments", "webhook"},
+	"payments": {"booking", "webhook", "github.com/google/uuid", "github.com/jmoiron/sqlx",
+		"github.com/stripe/stripe-go", "golang.org/x/sync"},
+	"payments/stripetest": {"github.com/google/uuid"},
+	"webhook":             {"github.com/jmoiron/sqlx", "github.com/stripe/stripe-go"},
+}
+
+// plumbing are the packages of internal that libraries import. ratelimit is there because
+// logins and bookings are limited by the same statement on the same table.
+var plumbing = []string{"internal/periodic", "internal/pg", "internal/ratelimit", "internal/valid"}
+
+// programs may link everything, and so may pgtest, which only tests import.
+var programs = []string{"cmd", "examples", "internal", "pgtest"}
+
+// Programs of embedders link neither pgtest nor package testing, although their tests and
+// payments/stripetest serve tests.
+func TestExamples_LinkNoTestHelpers(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Deps}} {{.}}{{end}}`, "./examples/...",
+		"./payments/stripetest")
+	cmd.Dir, cmd.Stderr = "../..", os.Stderr
+	out, err := cmd.Output()
+	require.NoError(t, err, "go list")
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		for _, helper := range []string{"testing", "net/http/httptest", module + "/pgtest"} {
+			require.NotContains(t, fields[1:], helper, fields[0])
+		}
+	}
+}
+
+// The image is built from the folders that .dockerignore lists.
+func TestDockerignore_HasTheHostsPackages(t *testing.T) {
+	t.Parallel()
+	ignore, err := os.ReadFile("../../.dockerignore")
+	require.NoError(t, err)
+	listed := strings.Fields(string(ignore))
+	cmd := exec.Command("go", "list", "-deps", "./cmd/host")
+	cmd.Dir, cmd.Stderr = "../..", os.Stderr
+	out, err := cmd.Output()
+	require.NoError(t, err, "go list")
+	for name := range strings.FieldsSeq(string(out)) {
+		if below, ok := strings.CutPrefix(name, module+"/"); ok {
+			folder, _, _ := strings.Cut(below, "/")
+			require.Contains(t, listed, "!"+folder, name)
+		}
+	}
+}
+
+func TestLibraries_LinkOnlyWhatTheyMay(t *testing.T) {
+	t.Parallel()
+	for _, system := range []string{"linux", "darwin", "windows"} {
+		t.Run(system, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Deps}} {{.}}{{end}}`, "./...")
+			cmd.Dir, cmd.Stderr, cmd.Env = "../..", os.Stderr, append(os.Environ(), "GOOS="+system, "CGO_ENABLED=0")
+			out, err := cmd.Output()
+			require.NoError(t, err, "go list")
+			found := map[string]bool{}
+			for line := range strings.Lines(string(out)) {
+				fields := strings.Fields(line)
+				library := libraryOf(fields[0])
+				found[library] = true
+				for _, dep := range excess(library, fields[1:]) {
+					t.Errorf("package %s links %s, which is not in its row; go list -deps shows the way", fields[0],
+						dep)
+				}
+				if library == "" && !slices.ContainsFunc(programs, func(folder string) bool {
+					return below(fields[0], module+"/"+folder)
+				}) {
+					t.Errorf("package %s has no row in libraries", fields[0])
+				}
+			}
+			for library := range libraries {
+				require.True(t, found[library], "no package for the row %s", library)
+			}
+		})
+	}
+}
+
+// excess returns the packages that a library must not link.
+func excess(library string, linked []string) (list []string) {
+	if library == "" {
+		return nil
+	}
+	allowed := map[string]bool{}
+	allow(allowed, library)
+	for _, pkg := range linked {
+		first, _, _ := strings.Cut(pkg, "/")
+		if !strings.Contains(first, ".") {
+			continue // the standard library, and what it has vendored
+		}
+		ok := allowed[libraryOf(pkg)]
+		for path := range maps.Keys(allowed) {
+			ok = ok || !below(pkg, module) && below(pkg, path)
+		}
+		if !ok {
+			list = append(list, pkg)
+		}
+	}
+	return list
+}
+
+func allow(allowed map[string]bool, name string) {
+	if !allowed[name] {
+		allowed[name] = true
+		for _, other := range libraries[name] {
+			allow(allowed, other)
+		}
+		for _, other := range plumbing {
+			allowed[other] = allowed[other] || name != "health"
+		}
+	}
+}
+
+// libraryOf returns the innermost library that a package belongs to, "" for a program.
+func libraryOf(pkg string) (library string) {
+	for name := range libraries {
+		if below(pkg, module+"/"+name) && len(name) > len(library) {
+			library = name
+		}
+	}
+	return library
+}
+
+func below(pkg, folder string) bool { return pkg == folder || strings.HasPrefix(pkg, folder+"/") }
+
+func TestExcess(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []string{"github.com/lib/pq/oid", module + "/payments", module + "/bookingkit"},
+		excess("webhook", []string{"fmt", "vendor/golang.org/x/net", "github.com/lib/pq/oid", module + "/internal/pg",
+			module + "/payments", module + "/bookingkit", "github.com/jmoiron/sqlx/types"}))
+	require.Empty(t, excess("payments", []string{module + "/booking/internal/seating", module + "/internal/periodic"}))
+	require.Equal(t, []string{"golang.org/x/sync"}, excess("health", []string{"golang.org/x/sync"}))
+	require.Empty(t, excess("", []string{"github.com/lib/pq"}))
+	require.Equal(t, "payments/stripetest", libraryOf(module+"/payments/stripetest/page"))
+	require.Equal(t, "payments", libraryOf(module+"/payments/steps"))
+	require.Empty(t, libraryOf(module+"/bookingkit"))
+}
