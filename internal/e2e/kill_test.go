@@ -3,14 +3,15 @@ package e2e
 import (
 	"context"
 	"database/sql"
+	"net/http"
+	"path/filepath"
 	"testing"
 	"time"
-
-	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/internal/faults"
 	"github.com/booking-platform/booking-platform/internal/testdb"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
+	"github.com/stretchr/testify/require"
 )
 
 // The host is killed when Postgres has committed and the response has not been sent.
@@ -95,4 +96,127 @@ func (k *kill) payAndKill(meanwhile func()) {
 	broken, err := faults.Broken(k.t.Context(), k.db, faults.TruthOf(k.stripe.Server).ReceivedBy(hostReceiver))
 	require.NoError(k.t, err)
 	require.Empty(k.t, broken)
+}
+
+func days(n int) string { return time.Now().UTC().AddDate(0, 0, n).Format(time.DateOnly) }
+
+// ledger counts the ledger's rows and those processed.
+func ledger(t *testing.T, db *sql.DB) (rows, processed int) {
+	t.Helper()
+	require.NoError(t,
+		db.QueryRow(`SELECT count(*), count(*) FILTER (WHERE outcome = 'processed') FROM booking_platform.payment_events`).Scan(&rows, &processed))
+	return rows, processed
+}
+
+// requireOnce checks the database after a payment that may have been delivered many
+// times: one ledger row, and a confirmed booking.
+func requireOnce(t *testing.T, db *sql.DB, id string) {
+	t.Helper()
+	rows, processed := ledger(t, db)
+	require.Equal(t, []int{1, 1}, []int{rows, processed}, "rows of the ledger, and those processed")
+	var status string
+	require.NoError(t, db.QueryRow(`SELECT status FROM booking_platform.bookings WHERE id = $1::uuid`,
+		id).Scan(&status))
+	require.Equal(t, "confirmed", status)
+}
+
+// tenTimesAtOnce delivers the first event ten times concurrently; each delivery has to be
+// acknowledged.
+func tenTimesAtOnce(t *testing.T, stripe *stripeWorld) {
+	t.Helper()
+	attempts, err := stripe.Resend(t.Context(), stripe.Events()[0].ID, 10)
+	require.NoError(t, err)
+	require.Len(t, attempts, 10)
+	for _, a := range attempts {
+		require.Equal(t, http.StatusOK, a.Status)
+	}
+}
+
+// A new user: no configuration, a booking on the page, the stand-in's payment page, and
+// "confirmed". Then the host is killed, and its data is there at the next start.
+func TestHost_NothingConfigured(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{
+		"DATA_DIR":    filepath.Join(t.TempDir(), "data"),
+		"ADMIN_EMAIL": "admin@example.com", "ADMIN_PASSWORD": "correct horse battery",
+	}
+	h := startHost(t, env)
+	ada := newCustomer(t, h.base)
+	require.Contains(t, ada.get(h.base+"/"), "stand-in")
+	b := ada.book(ada.firstSlot())
+	require.Contains(t, ada.payOnPage(b.URL), "confirmed")
+
+	admin := newCustomer(t, h.base)
+	login := map[string]string{"email": "admin@example.com", "password": "correct horse battery"}
+	admin.json(http.MethodPost, "/auth/login", login, http.StatusOK, nil)
+	var events struct {
+		Items []struct{ Outcome string }
+		Meta  struct{ Count int }
+	}
+	admin.json(http.MethodGet, "/payments", nil, http.StatusOK, &events)
+	require.Len(t, events.Items, 1)
+	require.Equal(t, "processed", events.Items[0].Outcome)
+
+	h.kill()
+	h = startHost(t, env)
+	admin = newCustomer(t, h.base)
+	admin.json(http.MethodPost, "/auth/login", login, http.StatusOK, nil)
+	var found struct{ Status string }
+	admin.json(http.MethodGet, "/api/bookings/"+b.ID, nil, http.StatusOK, &found)
+	require.Equal(t, "confirmed", found.Status)
+	h.stop()
+}
+
+func TestWebhook_TenConcurrentDeliveries(t *testing.T) {
+	t.Parallel()
+	url := testdb.URL(t)
+	db := testdb.Open(t, testdb.PQ, url)
+	stripe := newStripe(t, stripetest.Options{})
+	h := startHost(t, stripe.env(url))
+	stripe.pointAt(h)
+	ada := newCustomer(t, h.base)
+	b := ada.book(ada.firstSlot())
+	require.Contains(t, ada.payOnPage(b.URL), "confirmed")
+	tenTimesAtOnce(t, stripe)
+	requireOnce(t, db, b.ID)
+}
+
+// All ten deliveries reach the host before one of them is answered.
+func TestWebhook_TenConcurrentFirstDeliveries(t *testing.T) {
+	t.Parallel()
+	url := testdb.URL(t)
+	db := testdb.Open(t, testdb.PQ, url)
+	stripe := newStripe(t, stripetest.Options{})
+	h := startHost(t, stripe.env(url))
+	ada := newCustomer(t, h.base)
+	b := ada.book(ada.firstSlot())
+	// No host gets the event yet: the payment is made, and its event waits.
+	_, err := stripe.Pay(t.Context(), b.StripeSessionID)
+	require.NoError(t, err)
+	stripe.pointAt(h)
+	tenTimesAtOnce(t, stripe)
+	requireOnce(t, db, b.ID)
+}
+
+func TestWebhook_BeforeTheSessionIsStored(t *testing.T) {
+	t.Parallel()
+	url := testdb.URL(t)
+	db := testdb.Open(t, testdb.PQ, url)
+	var stripe *stripeWorld
+	stripe = newStripe(t, stripetest.Options{OnCreate: func(s stripetest.Session) {
+		// Returns when the webhook was answered; only then is the call that makes the
+		// session answered.
+		if _, err := stripe.Pay(context.Background(), s.ID); err != nil {
+			t.Errorf("pay: %v", err)
+		}
+	}})
+	h := startHost(t, stripe.env(url))
+	stripe.pointAt(h)
+	ada := newCustomer(t, h.base)
+	var b created
+	ada.json(http.MethodPost, "/api/bookings", map[string]any{
+		"start": ada.firstSlot(), "firstName": "Ada", "lastName": "Lovelace", "email": "ada@example.com",
+	}, http.StatusCreated, &b)
+	requireOnce(t, db, b.ID)
+	require.Equal(t, 200, stripe.Events()[0].Attempts[0].Status, "found its payment at once")
 }

@@ -7,12 +7,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
 const attackEnv = "LOAD_ATTACK"
@@ -131,6 +137,148 @@ func pace(ctx context.Context, rate int, turns chan<- time.Time) {
 		case <-ctx.Done():
 			return
 		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// slowClient reconnects whenever the host closes its connection.
+type slowClient struct {
+	address string
+	from    net.IP
+	// open is the number of open connections; cut counts the closed ones.
+	open, cut *atomic.Int64
+	// connected is called after the first connection.
+	connected func()
+}
+
+// fromAddress returns the nth loopback address; Linux accepts all of 127.0.0.0/8.
+func fromAddress(n int) net.IP { return net.IPv4(127, 1, byte(n/250), byte(n%250+1)) }
+
+func dialFrom(ctx context.Context, from net.IP, address string) (*net.TCPConn, error) {
+	c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: from}, Timeout: 10 * time.Second}).DialContext(ctx, "tcp",
+		address)
+	if err != nil {
+		return nil, err
+	}
+	return c.(*net.TCPConn), nil
+}
+
+// run keeps one connection slow, in one of three ways, until the context ends.
+func (s slowClient) run(ctx context.Context, way int) {
+	for ctx.Err() == nil {
+		if c, err := dialFrom(ctx, s.from, s.address); err == nil {
+			s.open.Add(1)
+			s.connected()
+			stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+			switch way % 3 {
+			case 0:
+				drip(c, "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+			case 1:
+				drip(c,
+					"POST /webhook HTTP/1.1\r\nHost: x\r\nStripe-Signature: t=1,v1=00\r\nContent-Length: 4000\r\n\r\n{")
+			case 2:
+				stuff(c)
+			}
+			stop()
+			_ = c.Close()
+			s.open.Add(-1)
+			s.cut.Add(1)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(50*time.Millisecond + rand.N(100*time.Millisecond)):
+		}
+	}
+}
+
+// drip sends the beginning of a request and then a byte a second.
+func drip(c net.Conn, beginning string) {
+	_, err := io.WriteString(c, beginning)
+	for err == nil {
+		_ = c.SetReadDeadline(time.Now().Add(time.Second))
+		if _, err := c.Read(make([]byte, 512)); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return
+		}
+		_, err = io.WriteString(c, "x")
+	}
+}
+
+// stuff sends requests and reads no answers, so that all buffers stay full.
+func stuff(c *net.TCPConn) {
+	_ = c.SetReadBuffer(4096)
+	for {
+		if _, err := io.WriteString(c, "GET /static/style.css HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			return
+		}
+	}
+}
+
+func post(c net.Conn, body, signed string) (status int, answer string, err error) {
+	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+	_, err = io.WriteString(c,
+		"POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nStripe-Signature: "+signed+
+			"\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"+body)
+	if err != nil {
+		return 0, "", err
+	}
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	return res.StatusCode, string(text), err
+}
+
+// padding makes an event as large as one of Stripe's.
+var padding = strings.Repeat("x", 4000)
+
+func event(id, session string) string {
+	return fmt.Sprintf(`{"id":%q,"object":"event","type":"checkout.session.completed","api_version":"2023-10-16",
+"created":%d,"livemode":false,"data":{"object":{"id":%q,"object":"checkout.session","payment_status":"paid",
+"amount_total":2500,"currency":"eur","payment_intent":"pi_%s","padding":%q}}}`,
+		id, time.Now().Unix(), session, id, padding)
+}
+
+// forger sends deliveries with a wrong signature from one address, one per turn. keep
+// reuses the connection.
+type forger struct {
+	address  string
+	from     net.IP
+	keep     bool
+	answered *[600]atomic.Int64
+}
+
+func (f forger) run(ctx context.Context, turn <-chan time.Time) {
+	var c net.Conn
+	defer func() {
+		if c != nil {
+			_ = c.Close()
+		}
+	}()
+	body := event("evt_forged", "cs_forged")
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-turn:
+		}
+		if c == nil {
+			fresh, err := dialFrom(ctx, f.from, f.address)
+			if err != nil {
+				f.answered[0].Add(1)
+				continue
+			}
+			c = fresh
+		}
+		status, _, err := post(c, body, stripetest.Sign([]byte(body), "whsec_guess", time.Now()))
+		if err != nil {
+			status = 0
+		}
+		f.answered[status].Add(1)
+		if err != nil || !f.keep {
+			_ = c.Close()
+			c = nil
 		}
 	}
 }

@@ -9,6 +9,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,9 +21,9 @@ import (
 	"syscall"
 	"time"
 
-	_ "github.com/lib/pq" // The driver "postgres".
-
 	"github.com/booking-platform/booking-platform/internal/embedded"
+	"github.com/booking-platform/booking-platform/internal/hostprocess"
+	_ "github.com/lib/pq" // The driver "postgres".
 )
 
 func main() {
@@ -102,4 +103,26 @@ func number(name string, otherwise int) int {
 		return n
 	}
 	return otherwise
+}
+
+const hookSecret = "whsec_load_0123456789abcdef"
+
+func startHost(ctx context.Context, dir, databaseURL string) (*hostprocess.Process, error) {
+	program, err := hostprocess.Build(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	return hostprocess.Start(ctx, program, dir, "PATH="+os.Getenv("PATH"), "HOME="+dir, "DATABASE_URL="+databaseURL,
+		"STRIPE_WEBHOOK_SECRET="+hookSecret, "HOLDS_PER_EMAIL=0", "HOLDS_PER_ADDRESS=0")
+}
+
+func lines(log, text string) int {
+	all, _ := os.ReadFile(log)
+	n := 0
+	for line := range bytes.Lines(all) {
+		if bytes.Contains(line, []byte(text)) {
+			n++
+		}
+	}
+	return n
 }

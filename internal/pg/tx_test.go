@@ -8,11 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lib/pq"
-	"github.com/stretchr/testify/require"
-
 	"github.com/booking-platform/booking-platform/internal/pg"
 	"github.com/booking-platform/booking-platform/internal/testdb"
+	"github.com/lib/pq"
+	"github.com/stretchr/testify/require"
 )
 
 // gateSQL creates a table whose COMMIT waits for a lock of the test, as a COMMIT waits
@@ -195,4 +194,31 @@ func TestRead_ContextEnds(t *testing.T) {
 		return n, q.QueryRowContext(ctx, `SELECT 1`).Scan(&n)
 	})
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+func TestWatch_Suspect(t *testing.T) {
+	t.Parallel()
+	for query, suspect := range map[string]bool{
+		"":                                 false,
+		"--":                               false,
+		";;":                               false,
+		"SELECT 1":                         false,
+		"SELECT CASE WHEN true THEN 1 END": false,
+		"-- name: Get :one\nSELECT 1; ":    false,
+		"SAVEPOINT a":                      false,
+		"BEGIN":                            false, // A warning, in a transaction.
+		"COMMIT":                           true,
+		" \n\tcommit":                      true,
+		"-- a\n-- b\n\vEND":                true,
+		"/* a */ COMMIT":                   true,
+		"SELECT 1;rollback":                true,
+		"SELECT 1; -- a\n abort":           true,
+		"PREPARE TRANSACTION 'a'":          true,
+		"ROLLBACK TO a":                    true, // Errs towards true.
+		"SELECT '; commit'":                true,
+	} {
+		var w pg.Watch
+		w.Sent(query)
+		require.Equal(t, suspect, w.Suspect(), query)
+	}
 }

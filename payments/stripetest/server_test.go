@@ -1,15 +1,20 @@
 package stripetest_test
 
 import (
+	"context"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/booking-platform/booking-platform/payments/stripetest"
 	"github.com/stretchr/testify/require"
 	"github.com/stripe/stripe-go/v76"
 	"github.com/stripe/stripe-go/v76/webhook"
-
-	"github.com/booking-platform/booking-platform/payments/stripetest"
+	"github.com/stripe/stripe-go/v76/webhookendpoint"
 )
 
 // Sessions, events and idempotency keys are bounded, since a development host runs for
@@ -115,4 +120,140 @@ func TestNew_InvalidOptions(t *testing.T) {
 		_, err := stripetest.New(opts)
 		require.Error(t, err, name)
 	}
+}
+
+// test is a test whose end is called.
+type test struct {
+	cleanups []func()
+	failed   string
+}
+
+func (f *test) Helper()          {}
+func (f *test) Cleanup(c func()) { f.cleanups = append(f.cleanups, c) }
+
+func (f *test) Fatalf(format string, args ...any) {
+	f.failed = fmt.Sprintf(format, args...)
+	panic(f)
+}
+
+func (f *test) end() {
+	for i := len(f.cleanups) - 1; i >= 0; i-- {
+		f.cleanups[i]()
+	}
+}
+
+// The handler is added after the start, at the default path or another, and verifies with
+// the constant.
+func TestStart_DeliversToTheHandler(t *testing.T) {
+	t.Parallel()
+	for path, opts := range map[string][]stripetest.Options{
+		"/webhook":      nil,
+		"/hooks/stripe": {{WebhookURL: "/hooks/stripe"}},
+	} {
+		mux := http.NewServeMux()
+		s := stripetest.Start(t, mux, opts...)
+		verified := make(chan error, 1)
+		mux.HandleFunc("POST "+path, func(_ http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			_, err := webhook.ConstructEvent(body, r.Header.Get("Stripe-Signature"), stripetest.WebhookSecret)
+			verified <- err
+		})
+		sess, err := client(s.URL(), stripetest.SecretKey).New(order())
+		require.NoError(t, err)
+		require.Contains(t, sess.URL, s.URL()+"/pay/")
+		_, err = s.Pay(within(t), sess.ID)
+		require.NoError(t, err)
+		require.NoError(t, s.WaitDelivered(within(t)))
+		require.NoError(t, <-verified)
+	}
+}
+
+// When the test has ended, no handler runs and nothing listens.
+func TestStart_EndsWithItsTest(t *testing.T) {
+	t.Parallel()
+	f := &test{}
+	entered, leave := make(chan struct{}), make(chan struct{})
+	var running atomic.Bool
+	f.Cleanup(func() { // After those of Start.
+		if running.Load() {
+			t.Error("it ended while a handler runs")
+		}
+	})
+	s := stripetest.Start(f, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		running.Store(true)
+		close(entered)
+		<-leave
+		// The handler works on until its server has begun to stop.
+		for conn, err := net.Dial("tcp", r.Host); err == nil; conn, err = net.Dial("tcp", r.Host) {
+			_ = conn.Close()
+		}
+		running.Store(false)
+	}))
+	f.Cleanup(func() { close(leave) })
+	sess, err := client(s.URL(), stripetest.SecretKey).New(order())
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { _, _ = s.Pay(ctx, sess.ID) }()
+	<-entered
+	cancel()
+	f.end()
+	_, err = http.Get(s.URL())
+	require.Error(t, err)
+}
+
+func TestStart_WrongOptions(t *testing.T) {
+	t.Parallel()
+	for says, start := range map[string]func(stripetest.TB){
+		"the secret key is a live one": func(t stripetest.TB) {
+			stripetest.Start(t, nil, stripetest.Options{SecretKey: "sk_live_1"})
+		},
+		"WebhookURL is a path": func(t stripetest.TB) {
+			stripetest.Start(t, http.NotFoundHandler(), stripetest.Options{WebhookURL: "https://shop.example/webhook"})
+		},
+	} {
+		f := &test{}
+		require.PanicsWithValue(t, f, func() { start(f) })
+		require.Contains(t, f.failed, says)
+		f.end()
+	}
+}
+
+// endpoints returns the listed endpoints.
+func (s standIn) endpoints(t *testing.T) (all []*stripe.WebhookEndpoint) {
+	t.Helper()
+	params := &stripe.WebhookEndpointListParams{}
+	params.Limit = stripe.Int64(1) // several pages
+	it := webhookendpoint.Client{Key: secretKey, B: s.sessions.B}.List(params)
+	for it.Next() {
+		all = append(all, it.WebhookEndpoint())
+	}
+	require.NoError(t, it.Err())
+	return all
+}
+
+func TestListEndpoints(t *testing.T) {
+	t.Parallel()
+	s := start(t, stripetest.Options{WebhookEndpoints: []stripetest.WebhookEndpoint{
+		{ID: "we_1", URL: "https://a.example/webhook", EnabledEvents: []string{"refund.created"},
+			APIVersion: "2020-08-27", Disabled: true, Livemode: true},
+		{URL: "https://b.example/webhook", EnabledEvents: []string{"*"}},
+	}})
+	got := s.endpoints(t)
+	require.Len(t, got, 2, "the newest first")
+	require.Regexp(t, `^we_\w{24}$`, got[0].ID)
+	require.Equal(t, "enabled", got[0].Status)
+	require.Empty(t, got[0].APIVersion)
+	require.False(t, got[0].Livemode)
+	require.Equal(t, "we_1", got[1].ID)
+	require.Equal(t, "disabled", got[1].Status)
+	require.Equal(t, []string{"refund.created"}, got[1].EnabledEvents)
+	require.Equal(t, "2020-08-27", got[1].APIVersion)
+	require.Equal(t, "https://a.example/webhook", got[1].URL)
+	require.True(t, got[1].Livemode)
+	require.Empty(t, got[1].Secret)
+
+	require.Empty(t, start(t, stripetest.Options{}).endpoints(t))
+	own := start(t, stripetest.Options{WebhookURL: "http://127.0.0.1:1/webhook"}).endpoints(t)
+	require.Len(t, own, 1)
+	require.Equal(t, "http://127.0.0.1:1/webhook", own[0].URL)
 }

@@ -1,3 +1,10 @@
+// Package middleware is the host's HTTP middleware and server limits.
+//
+// The problem is that some things must hold for every route (a request id on each log
+// line, recovery from panics, headers, time limits, no cross-origin posts), and a route
+// that has to ask for them forgets. So [Handler] wraps the router once, and [LogHandler]
+// adds the request id to every line that is logged with the request's context, in any
+// package. [NewServer] and [Connections] limit slow clients below HTTP.
 package middleware
 
 import (
@@ -7,13 +14,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"time"
 
 	"github.com/booking-platform/booking-platform/internal/ratelimit"
 	"github.com/google/uuid"
+	"github.com/realclientip/realclientip-go"
 )
 
 // Options tune [Handler]; ClientIP and Logger are required.
@@ -292,4 +302,55 @@ func (b *body) Read(p []byte) (int, error) {
 		b.conn.works()
 	}
 	return n, err
+}
+
+// ClientIP determines the client's address behind trusted proxies. It is safe for
+// concurrent use.
+type ClientIP struct {
+	trusted func(peer netip.Addr) bool
+	header  realclientip.Strategy
+}
+
+// NewClientIP trusts either a number of proxies that append to X-Forwarded-For, or
+// proxies in networks. With neither the header is ignored. With a number, only a peer at
+// a loopback or private address is a proxy.
+func NewClientIP(proxies int, networks []netip.Prefix) *ClientIP {
+	switch {
+	case len(networks) > 0:
+		ranges := make([]net.IPNet, 0, len(networks))
+		for _, n := range networks {
+			ranges = append(ranges, net.IPNet{IP: n.Addr().AsSlice(), Mask: net.CIDRMask(n.Bits(), n.Addr().BitLen())})
+		}
+		within := func(peer netip.Addr) bool {
+			for _, n := range networks {
+				if n.Contains(peer) {
+					return true
+				}
+			}
+			return false
+		}
+		return &ClientIP{within, realclientip.Must(realclientip.NewRightmostTrustedRangeStrategy("X-Forwarded-For",
+			ranges))}
+	case proxies > 0:
+		near := func(peer netip.Addr) bool { return peer.IsLoopback() || peer.IsPrivate() }
+		return &ClientIP{near, realclientip.Must(realclientip.NewRightmostTrustedCountStrategy("X-Forwarded-For",
+			proxies))}
+	}
+	return &ClientIP{trusted: func(netip.Addr) bool { return false }}
+}
+
+// Of returns the client's address. The header counts only if the peer is a proxy, which
+// the library does not check. With an invalid header it is the peer's address.
+func (c *ClientIP) Of(r *http.Request) string {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	addr := peer.Addr().Unmap()
+	if c.trusted(addr) {
+		if ip, err := netip.ParseAddr(c.header.ClientIP(r.Header, r.RemoteAddr)); err == nil {
+			return ip.Unmap().String()
+		}
+	}
+	return addr.String()
 }
