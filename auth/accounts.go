@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Account is a user as an administrator sees it. Times are UTC.
+// Account is a user for an administrator. Times are UTC.
 type Account struct {
 	User
 	// Active is false for a disabled user.
@@ -35,10 +35,10 @@ VALUES ($1::uuid, $2::text, $3::text, $4::text)
 ON CONFLICT DO NOTHING
 RETURNING` + accountColumns
 
-// Add adds an active user. It returns [ErrExists] if the address, compared without case,
-// is taken, and *[ValidationError] for a malformed address, a password under 10
-// characters or over 1024 bytes, or a role that is empty or over 64 bytes. One hash and
-// one round trip.
+// Add adds an active user. It returns [ErrExists] for an address that is taken, compared
+// without case, and *[ValidationError] for a malformed address, a password under 10
+// characters or over 1024 bytes, or an empty role or one over 64 bytes. One hash and one
+// round trip.
 func (t *UserTable) Add(ctx context.Context, email, password, role string) (Account, error) {
 	if err := checkNewUser(email, password); err != nil {
 		return Account{}, err
@@ -70,8 +70,8 @@ FROM booking_platform.users u
 WHERE u.email > $1::text
 ORDER BY u.email LIMIT $2::integer`
 
-// List returns users ordered by address, after the given address; "" starts with the
-// first. limit is 1 to 500; anything else means 500. One round trip.
+// List returns users by address, after the given one; "" starts with the first. limit is
+// 1 to 500; anything else means 500. One round trip.
 func (t *UserTable) List(ctx context.Context, after string, limit int) ([]Account, error) {
 	if limit < 1 || limit > 500 {
 		limit = 500
@@ -101,8 +101,8 @@ SET role = $2::text, updated_at = CASE WHEN u.role = $2::text THEN u.updated_at 
 WHERE u.email = $1::text
 RETURNING` + accountColumns
 
-// SetRole changes a user's role, effective with the user's next request on every replica.
-// It returns [ErrNotFound] or *[ValidationError]. One round trip.
+// SetRole changes a role with the user's next request, on every replica. It returns
+// [ErrNotFound] or *[ValidationError]. One round trip.
 func (t *UserTable) SetRole(ctx context.Context, email, role string) (Account, error) {
 	if err := checkRole(role); err != nil {
 		return Account{}, err
@@ -117,12 +117,12 @@ WHERE u.email = $1::text
 RETURNING` + accountColumns
 
 // Enable lets a disabled user log in again; earlier sessions stay ended. It returns
-// [ErrNotFound] if there is none. One round trip.
+// [ErrNotFound]. One round trip.
 func (t *UserTable) Enable(ctx context.Context, email string) (Account, error) {
 	return t.change(ctx, "enable", enable, email)
 }
 
-// The new version ends the session of a login in progress, which starts later.
+// The new version also ends the session of a login in progress.
 const disable = `
 WITH changed AS (
     UPDATE booking_platform.users u
@@ -136,7 +136,7 @@ WITH changed AS (
 SELECT c.id, c.email, c.role, c.active, c.created_at, c.updated_at FROM changed c`
 
 // Disable prevents logins and ends the user's sessions, also of a login in progress, on
-// every replica. It returns [ErrNotFound] if there is no such user. One round trip.
+// every replica. It returns [ErrNotFound]. One round trip.
 func (t *UserTable) Disable(ctx context.Context, email string) (Account, error) {
 	return t.change(ctx, "disable", disable, email)
 }
@@ -152,9 +152,8 @@ WITH changed AS (
 )
 SELECT c.id, c.email, c.role, c.active, c.created_at, c.updated_at FROM changed c`
 
-// SetPassword changes a user's password and ends the user's sessions, also of a login in
-// progress, on every replica. It returns [ErrNotFound] or *[ValidationError]. One hash
-// and one round trip.
+// SetPassword changes a password and ends the user's sessions as Disable does. It returns
+// [ErrNotFound] or *[ValidationError]. One hash and one round trip.
 func (t *UserTable) SetPassword(ctx context.Context, email, password string) (Account, error) {
 	if err := checkNewPassword(password); err != nil {
 		return Account{}, err

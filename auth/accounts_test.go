@@ -93,8 +93,7 @@ func TestList_Pages(t *testing.T) {
 	require.Equal(t, []string{"a@example.com", "b@example.com", "c@example.com"}, names)
 }
 
-// Changes take effect with the next request. Disabling and a new password end the
-// sessions, and enabling does not bring them back.
+// Disabling and a new password end the sessions; enabling does not bring them back.
 func TestUserTable_ChangesTakeEffectAtOnce(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

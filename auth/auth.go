@@ -17,16 +17,16 @@ import (
 
 // User is the owner of a session.
 type User struct {
-	// ID is a UUID in [UserTable], any non-empty text in another table.
+	// ID is a UUID in [UserTable], else any non-empty text.
 	ID    string `json:"id"`
 	Email string `json:"email"`
 	// Role is compared by [Auth.RequireRole], byte for byte.
 	Role string `json:"role"`
-	// Version is set by a [Users] alone: see there.
+	// Version may be set by [Users].
 	Version string `json:"-"`
 }
 
-// The roles of the reference host. Other text can be a role too.
+// The roles of the reference host. Any text can be a role.
 const (
 	// RoleAdmin allows everything.
 	RoleAdmin = "ADMIN"
@@ -36,22 +36,20 @@ const (
 	RoleReadOnly = "READONLY"
 )
 
-// Users looks up users: [UserTable], or an embedder's own table. Its methods are called
+// Users looks up users: [UserTable], or an embedder's table. Methods are called
 // concurrently.
 //
-// A login in progress while the user's password changes has checked the old password, and
-// starts its session after the user's sessions were ended. To exclude that, both methods
-// set User.Version to something that changes with the password, such as a counter: a
-// session ends as soon as the versions at its login and now differ. An empty Version is
-// not compared.
+// A login that checked the old password while it was being changed would start a session
+// after the others were ended. Both methods exclude that by setting User.Version to
+// something that changes with the password, such as a counter: a session ends when the
+// versions at its login and now differ. An empty Version is not compared.
 type Users interface {
-	// Authenticate returns the user with this address and password, both as typed, not
-	// empty and of bounded length. It returns ErrCredentials, after the same amount of
-	// work, for an unknown address, a wrong password and a user who may not log in. Any
-	// other error becomes a 503.
+	// Authenticate returns the user with this address and password, as typed, not empty
+	// and of bounded length. It returns ErrCredentials, after equal work, for an unknown
+	// address, a wrong password and a disabled user. Any other error becomes a 503.
 	Authenticate(ctx context.Context, email, password string) (User, error)
-	// User returns the user with this id, and ErrNotFound if there is none or it is
-	// disabled. It is called for each request with a session.
+	// User returns a user, or ErrNotFound if unknown or disabled. It is called for each
+	// request with a session.
 	User(ctx context.Context, id string) (User, error)
 }
 
@@ -59,45 +57,41 @@ type Users interface {
 type Options struct {
 	// Logger logs logins, refusals and database errors; nil discards.
 	Logger *slog.Logger
-	// Users looks up users; nil uses a [UserTable].
+	// Users looks up users; nil means a [UserTable].
 	Users Users
-	// Cookie sets the attributes of the session cookie.
+	// Cookie is the session cookie's attributes.
 	Cookie CookieOptions
 	// IdleTimeout ends an unused session; 0 means 12 hours. Use is recorded once a
-	// minute, so a session may end a minute early.
+	// minute, so a session may end that much early.
 	IdleTimeout time.Duration
 	// AbsoluteTimeout ends a session this long after its login; 0 means 7 days.
 	AbsoluteTimeout time.Duration
 	// Timeout bounds the check of one request, a login or a logout; 0 means 10 seconds.
-	// It is the deadline of a context, which lib/pq ignores while it connects: set
-	// connect_timeout in its URL.
+	// lib/pq ignores it while connecting: set connect_timeout in its URL.
 	Timeout time.Duration
-	// Limits are the limits of logins; zero fields have defaults.
+	// Limits bound logins; zero fields have defaults.
 	Limits LoginLimits
 	// ClientAddress returns the client network for Limits: an IPv4 address, or the /64 of
-	// an IPv6 address. nil uses RemoteAddr, which behind a proxy is one for all clients.
+	// an IPv6 one. nil uses RemoteAddr, which behind a proxy is one for all clients.
 	ClientAddress func(*http.Request) string
 	// OnUser is called for each user that RequireAPI or RequirePage identifies, before
-	// the handler and in the request's goroutine, for an access log. It must not block;
-	// nil is ignored.
+	// the handler and in its goroutine, for an access log. It must not block.
 	OnUser func(context.Context, User)
 	// LoginPath is where RequirePage redirects; "" means /login.
 	LoginPath string
-	// WriteError writes every error response of this package, so that a host can add its
-	// request id. The codes are unauthorized, invalid_credentials, too_many_logins,
-	// forbidden, validation_failed, invalid_body, body_too_large, unsupported_media_type,
+	// WriteError writes every error response, so that a host can add its request id. The
+	// codes are unauthorized, invalid_credentials, too_many_logins, forbidden,
+	// validation_failed, invalid_body, body_too_large, unsupported_media_type,
 	// method_not_allowed and unavailable. fields maps a field to its problem, with
-	// validation_failed only. nil writes {"error":"<code>"}, with "fields" if there are
-	// any.
+	// validation_failed only. nil writes {"error":"<code>"}, with "fields" if any.
 	WriteError func(w http.ResponseWriter, r *http.Request, status int, code string, fields map[string]string)
-	// OnStep is called after each run of a step of [Auth.Run], with the step's name, its
-	// duration, how many rows it deleted and its error, unless the end of the context
-	// interrupted the run.
+	// OnStep observes each run of a step of [Auth.Run]: its name, duration, deleted rows
+	// and error. A run that the end of the context interrupted is left out.
 	OnStep func(step string, took time.Duration, items int, err error)
 }
 
-// Auth manages sessions and guards handlers. It is safe for concurrent use, and on any
-// number of replicas that share a database.
+// Auth manages sessions and guards handlers. It is safe for concurrent use and on several
+// replicas.
 type Auth struct {
 	db         *sql.DB
 	keys       [][]byte
@@ -119,12 +113,11 @@ type Auth struct {
 
 const minSecret = 32 // Bytes.
 
-// New returns an Auth that signs with the first of secrets and accepts all of them, byte
-// for byte; they must be the same on every replica. To rotate, put a new secret first,
-// which resets the budgets of [LoginLimits], and remove the old one after
-// AbsoluteTimeout, which ends the sessions signed with it. New returns an error if db is
-// nil, if there is no secret or one is shorter than 32 bytes, or if the options
-// contradict each other. It does not talk to the database.
+// New returns an Auth that signs with the first of secrets and accepts all of them; they
+// must be the same on every replica. To rotate, put a new secret first, which resets the
+// budgets of [LoginLimits], and remove the old one after AbsoluteTimeout, which ends its
+// sessions. It returns an error if db is nil, there is no secret or one is under 32
+// bytes, or the options contradict each other. It does not talk to the database.
 func New(db *sql.DB, secrets []string, opts Options) (*Auth, error) {
 	if db == nil {
 		return nil, errors.New("auth: no database given")
@@ -186,10 +179,9 @@ func orDefault(d, def time.Duration) time.Duration {
 	return d
 }
 
-// Run does the background work of an Auth and returns nil when ctx ends:
-// [Auth.DeleteExpired] at the start and about every ten minutes, with a time limit of 20
-// seconds. A failed run is logged. Options.OnStep observes each run as
-// "auth.DeleteExpired". Safe on every replica at once.
+// Run calls [Auth.DeleteExpired] at the start and about every ten minutes, for at most 20
+// seconds, until ctx ends; then it returns nil. Failures are logged, and Options.OnStep
+// observes each run as "auth.DeleteExpired". Safe on every replica at once.
 func (a *Auth) Run(ctx context.Context) error {
 	periodic.Run(ctx, a.logger, a.onStep, periodic.Round{Every: 10 * time.Minute, Steps: []periodic.Step{
 		{Name: "auth.DeleteExpired", Timeout: 20 * time.Second, Do: a.DeleteExpired},
@@ -209,8 +201,8 @@ WHERE token_hash = ANY (ARRAY(
     FOR UPDATE SKIP LOCKED))`
 
 // DeleteExpired deletes up to 10,000 expired sessions and 100,000 full budgets of
-// [LoginLimits], which have no effect any more, and returns how many rows. It works in
-// batches of 10,000, one statement each. Safe on every replica at once.
+// [LoginLimits], which mean nothing any more, and returns how many, in batches of 10,000,
+// one statement each. Safe on every replica at once.
 func (a *Auth) DeleteExpired(ctx context.Context) (int, error) {
 	n, err := affected(pg.Exec(ctx, a.db, deleteExpired, a.idle.Seconds()))
 	if err != nil {

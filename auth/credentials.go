@@ -81,28 +81,27 @@ func checkRole(role string) error {
 }
 
 var (
-	// ErrCredentials means that a login was refused: an unknown address, a wrong
-	// password, or a user who may not log in. All must get the same response.
+	// ErrCredentials means a refused login: an unknown address, a wrong password, or a
+	// disabled user. All must get the same response.
 	ErrCredentials = errors.New("auth: invalid credentials")
-	// ErrNotFound means that there is no such user, or that it is disabled.
+	// ErrNotFound means that a user is unknown or disabled.
 	ErrNotFound = errors.New("auth: user not found")
-	// ErrExists means that a user with this address exists.
+	// ErrExists means that the address is taken.
 	ErrExists = errors.New("auth: user exists")
-	// ErrBusy means that a login waited five seconds for a slot to hash its password. The
-	// password was not checked.
+	// ErrBusy means that a login waited five seconds for a hash slot. The password was
+	// not checked.
 	ErrBusy = errors.New("auth: too many passwords to hash")
-	// ErrNoSession means that the request has no session, or one that has ended.
+	// ErrNoSession means that the request has no session, or an ended one.
 	ErrNoSession = errors.New("auth: no session")
 )
 
 // ValidationError lists invalid fields. Nothing was looked up or stored.
 type ValidationError struct {
-	// Fields maps "email", "password" and "role" to a message for the user, without the
-	// value.
+	// Fields maps "email", "password" and "role" to a message without the value.
 	Fields map[string]string
 }
 
-// Error lists the fields in alphabetical order.
+// Error lists the fields alphabetically.
 func (e *ValidationError) Error() string {
 	var parts []string
 	for _, field := range slices.Sorted(maps.Keys(e.Fields)) {

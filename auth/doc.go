@@ -2,11 +2,9 @@
 // any time on every replica.
 //
 // The problem is that a signed token without a look-up cannot be revoked: a disabled
-// employee keeps access until it expires. So a session is a row in Postgres. The browser
-// holds a random token of 256 bits, and the row's key is an HMAC of it, so that the
-// table's content cannot be used to log in. The session and its user are looked up for
-// each request: a logout or disabling the user takes effect with the next request on any
-// replica.
+// employee keeps access until it expires. So a session is a row in Postgres, looked up
+// with its user for each request. The browser holds a random token of 256 bits; the row's
+// key is an HMAC of it, so the table's content cannot be used to log in.
 //
 // Wrap existing handlers:
 //
@@ -17,17 +15,16 @@
 //	mux.Handle("/reports", a.RequireAPI(a.RequireRole(auth.RoleAdmin)(reports)))
 //	mux.Handle("/dashboard", a.RequirePage(dashboard))
 //
-// Users are rows of booking_platform.users with argon2id password hashes ([UserTable]),
-// or come from another table through the interface [Users]. [Auth.Start] starts a session
-// without a password, after a single sign-on for example. Logins are limited: see
-// [LoginLimits].
+// Users are rows of booking_platform.users with argon2id hashes ([UserTable]), or come
+// from another table through [Users]. [Auth.Start] starts a session without a password,
+// after a single sign-on for example. [LoginLimits] bounds logins.
 //
 // # What it leaves to the caller
 //
 // The tables come from the migration set Auth. Call [Auth.Run] for the background work.
-// Behind a proxy, set Options.ClientAddress. Against cross-site requests there is only
-// SameSite: wrap the service in [net/http.CrossOriginProtection], and change nothing on
-// GET.
+// Behind a proxy, set Options.ClientAddress. Cookies are SameSite; for more protection
+// from cross-site requests wrap the service in [net/http.CrossOriginProtection], and
+// change nothing on GET.
 //
 // Tokens, cookies, passwords and the addresses typed into a login are never logged.
 //

@@ -11,7 +11,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// exampleTB is a testing.TB for examples: failures panic, and cleanups run at the end.
+// exampleTB is a testing.TB for examples: failures panic.
 type exampleTB struct {
 	testing.TB
 	cleanups []func()
@@ -23,7 +23,6 @@ func (e *exampleTB) Cleanup(f func()) { e.cleanups = append(e.cleanups, f) }
 
 func (*exampleTB) Errorf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
-// exampleDatabase returns a database with the tables, and its cleanup.
 func exampleDatabase() (*sql.DB, func()) {
 	e := &exampleTB{}
 	return testdb.New(e), func() {

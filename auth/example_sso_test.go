@@ -15,8 +15,7 @@ import (
 // customers are users in a table with its own ids and roles.
 type customers struct{ db *sql.DB }
 
-// Authenticate refuses all: these users come from single sign-on and have no password
-// here.
+// Authenticate refuses all: these users have no password here.
 func (c customers) Authenticate(context.Context, string, string) (auth.User, error) {
 	return auth.User{}, auth.ErrCredentials
 }
@@ -32,8 +31,7 @@ func (c customers) User(ctx context.Context, id string) (auth.User, error) {
 	return u, err
 }
 
-// lock locks a customer and ends her sessions in one transaction, unless fraud returns
-// false.
+// lock locks a customer and ends the sessions in one transaction, unless fraud is false.
 func lock(ctx context.Context, db *sql.DB, a *auth.Auth, id string, fraud func() bool) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
@@ -114,7 +112,6 @@ func Example_singleSignOn() {
 	// 200 orders of cus-ada
 }
 
-// browser is a client with its own cookies.
 func browser(server *httptest.Server) *http.Client {
 	jar, err := cookiejar.New(nil)
 	if err != nil {

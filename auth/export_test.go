@@ -8,7 +8,6 @@ import (
 	"github.com/alexedwards/argon2id"
 )
 
-// CountComparisons counts the passwords that are compared.
 func CountComparisons(t *UserTable) *atomic.Int64 {
 	var n atomic.Int64
 	compare := t.passwords.compare
@@ -19,7 +18,6 @@ func CountComparisons(t *UserTable) *atomic.Int64 {
 	return &n
 }
 
-// ReplaceComparison replaces the comparison of passwords.
 func ReplaceComparison(t *UserTable, compare func(password, hash string) (bool, error)) {
 	t.passwords.compare = compare
 }
@@ -27,8 +25,7 @@ func ReplaceComparison(t *UserTable, compare func(password, hash string) (bool, 
 // DummyHash is compared for unknown and inactive users.
 func DummyHash(t *UserTable) string { return t.passwords.dummy }
 
-// NewPasswords returns the comparison of passwords with that many hash slots, for a test
-// with its own clock.
+// NewPasswords compares with that many hash slots, for a test with its own clock.
 func NewPasswords(slots int, compare func(password, hash string) (bool, error)) func(context.Context) (bool, error) {
 	p := newPasswords(1, 0)
 	p.hashSlots, p.compare = make(chan struct{}, slots), compare

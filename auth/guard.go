@@ -15,17 +15,15 @@ import (
 
 type userKey struct{}
 
-// UserFrom returns the user identified by RequireAPI or RequirePage, and false outside of
-// them.
+// UserFrom returns the user that RequireAPI or RequirePage identified.
 func UserFrom(ctx context.Context) (User, bool) {
 	user, ok := ctx.Value(userKey{}).(User)
 	return user, ok
 }
 
-// RequireAPI passes requests with a session to next, which gets the user from [UserFrom].
-// It answers 401 {"error":"unauthorized"} without a session, and 503
-// {"error":"unavailable"} when the database does not answer. It sets Cache-Control:
-// no-store, which next may change.
+// RequireAPI passes requests with a session to next, which calls [UserFrom]. It answers
+// 401 {"error":"unauthorized"} without one, and 503 {"error":"unavailable"} when the
+// database does not answer. It sets Cache-Control: no-store, which next may change.
 func (a *Auth) RequireAPI(next http.Handler) http.Handler {
 	return a.require(next, func(w http.ResponseWriter, r *http.Request) {
 		a.writeError(w, r, http.StatusUnauthorized, "unauthorized", nil)
@@ -33,8 +31,8 @@ func (a *Auth) RequireAPI(next http.Handler) http.Handler {
 }
 
 // RequirePage is RequireAPI for pages: without a session it redirects (302) to LoginPath,
-// with the path and query of a GET or HEAD in the parameter next. The login page must
-// check that with [SafeNext].
+// with the path and query of a GET or HEAD in the parameter next, which the login page
+// checks with [SafeNext].
 func (a *Auth) RequirePage(next http.Handler) http.Handler {
 	return a.require(next, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -61,9 +59,8 @@ func (a *Auth) require(next http.Handler, anonymous http.HandlerFunc) http.Handl
 	})
 }
 
-// RequireRole passes users with one of roles, and answers 403 {"error":"forbidden"} to
-// others. Use it inside RequireAPI or RequirePage; outside it answers 401. It does not
-// query the database.
+// RequireRole answers 403 {"error":"forbidden"} to users without one of roles. Use it
+// inside RequireAPI or RequirePage; outside it answers 401. No round trip.
 func (a *Auth) RequireRole(roles ...string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -80,7 +77,6 @@ func (a *Auth) RequireRole(roles ...string) func(http.Handler) http.Handler {
 	}
 }
 
-// writeError is the default of Options.WriteError.
 func writeError(w http.ResponseWriter, _ *http.Request, status int, code string, fields map[string]string) {
 	writeJSON(w, status, struct {
 		Error  string            `json:"error"`
@@ -92,12 +88,10 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	// An error means that the client has gone.
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// unavailable answers 503: a 401 would send the user to the login page although the
-// session may be valid.
+// A 401 would send the user to the login page although the session may be valid.
 func (a *Auth) unavailable(w http.ResponseWriter, r *http.Request, msg string, err error) {
 	a.logError(r.Context(), msg, err)
 	w.Header().Set("Retry-After", "1")
@@ -118,10 +112,9 @@ func (a *Auth) logError(ctx context.Context, msg string, err error) {
 
 const maxNext = 2048 // Bytes, to fit common limits of headers.
 
-// SafeNext returns next if it is a path, with or without a query, of this service, and
-// "/" otherwise. Use it before redirecting to the parameter next: //host, /\host, encoded
-// slashes, control characters, dot segments, schemes and absolute URLs would lead the
-// user to another site.
+// SafeNext returns next if it is a path of this service, with or without a query, and "/"
+// otherwise. Use it before redirecting to the parameter next: //host, /\host, encoded
+// slashes, control characters, dot segments and absolute URLs would leave the site.
 func SafeNext(next string) string {
 	if len(next) > maxNext || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") {
 		return "/"
@@ -149,8 +142,7 @@ func SafeNext(next string) string {
 	return next
 }
 
-// loginURL returns the login page with the request's path as next, except for a POST,
-// which a redirect cannot repeat.
+// loginURL leaves out the path of a POST, which a redirect cannot repeat.
 func (a *Auth) loginURL(r *http.Request) string {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return a.loginPath

@@ -17,7 +17,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// greet answers with the user's role.
 var greet = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	user, ok := auth.UserFrom(r.Context())
 	if !ok {
@@ -146,7 +145,7 @@ func TestRequireAPI_ForeignUsers(t *testing.T) {
 	require.Error(t, a.Start(t.Context(), httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil), ""))
 }
 
-// Not a 401, which would log all users out, no details, and no endless wait.
+// Not a 401, which would log all users out; no details; no endless wait.
 func TestRequireAPI_DatabaseDown(t *testing.T) {
 	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // Accepts and never answers.
@@ -231,8 +230,7 @@ func TestSafeNext_Paths(t *testing.T) {
 	}
 }
 
-// A browser, which is more lenient than any parser, follows the result: it must stay on
-// this host.
+// A browser, more lenient than any parser, follows the result: it must stay on this host.
 func FuzzSafeNext(f *testing.F) {
 	for _, seed := range []string{"/dashboard?x=1", "//x", "/\\x", "%2f%2fx", "/%2f/x", "/\t/x", "javascript:alert(1)",
 		"https://x.example/", "/.//x", "/%5c/x", "/a/..//x", "//"} {

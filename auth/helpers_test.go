@@ -38,7 +38,6 @@ func newAuth(t *testing.T, db *sql.DB, opts auth.Options) *auth.Auth {
 	return a
 }
 
-// addUser stores an active user with the password above.
 func addUser(t *testing.T, db *sql.DB, email, role string) auth.User {
 	t.Helper()
 	hash, err := passwordHash()
@@ -63,7 +62,6 @@ func count(t *testing.T, db *sql.DB, query string, args ...any) (n int) {
 	return n
 }
 
-// start starts a session and returns its cookie.
 func start(t *testing.T, a *auth.Auth, userID string) *http.Cookie {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -77,7 +75,6 @@ func sessionCookie(t *testing.T, w *httptest.ResponseRecorder) *http.Cookie {
 	return namedCookie(t, w, "booking_session")
 }
 
-// namedCookie returns the cookie of that name, with its prefix or without.
 func namedCookie(t *testing.T, w *httptest.ResponseRecorder, name string) *http.Cookie {
 	t.Helper()
 	var found []*http.Cookie
@@ -104,7 +101,6 @@ func send(h http.Handler, method, target, body string, cookie *http.Cookie) *htt
 	return w
 }
 
-// me returns the status of MeHandler.
 func me(a *auth.Auth, cookie *http.Cookie) int {
 	return send(a.MeHandler(), http.MethodGet, "/auth/me", "", cookie).Code
 }
@@ -114,7 +110,7 @@ func login(a *auth.Auth, email, password string, cookie *http.Cookie) *httptest.
 		cookie)
 }
 
-// foreign are an embedder's own users, by id.
+// foreign is an embedder's own users, by id.
 type foreign map[string]auth.User
 
 func (f foreign) Authenticate(_ context.Context, email, given string) (auth.User, error) {

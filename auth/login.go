@@ -19,12 +19,11 @@ import (
 	"time"
 )
 
-// Login checks an address and a password, starts a session and sets the cookie; call it
-// before writing to w. LoginHandler uses it; a page with a form can too. The errors are
-// *[ValidationError] and *[LimitError], both before any hashing; [ErrCredentials] for a
-// refused login; [ErrBusy]; any other error means that the database did not answer in
-// time. A successful login ends the session that r carried. Three round trips, five for
-// the first login of a network and account, and one password hash of about 45 ms.
+// Login checks an address and a password, starts a session, ending the one that r
+// carried, and sets the cookie; call it before writing to w. The errors are
+// *[ValidationError] and *[LimitError], both before any hashing, [ErrCredentials] and
+// [ErrBusy]; any other means that the database did not answer in time. Three round trips,
+// five for the first login of a network and account, and one hash of about 45 ms.
 func (a *Auth) Login(ctx context.Context, w http.ResponseWriter, r *http.Request, email,
 	password string) (User, error) {
 	if err := checkCredentials(email, password); err != nil {
@@ -69,8 +68,8 @@ type userBody struct {
 // KiB: 200 {"user":{"id","email","role"}} and a new session; 400 validation_failed with
 // the invalid and unknown fields; 400 invalid_body; 401 invalid_credentials; 429
 // too_many_logins with Retry-After; 405, 413, 415; 503 with Retry-After when the database
-// does not answer or too many passwords wait to be hashed. The bytes of 401 and 429 do
-// not depend on the account. See [Auth.Login].
+// does not answer or too many passwords wait. The bytes of 401 and 429 do not depend on
+// the account. See [Auth.Login].
 func (a *Auth) LoginHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		email, password, ok := a.readLogin(w, r)
@@ -98,7 +97,7 @@ func (a *Auth) LoginHandler() http.Handler {
 
 const maxLoginBody = 8 << 10
 
-// readLogin writes the response itself when it returns false.
+// readLogin has written the response when it returns false.
 func (a *Auth) readLogin(w http.ResponseWriter, r *http.Request) (email, password string, ok bool) {
 	if !a.method(w, r, http.MethodPost) {
 		return "", "", false
@@ -135,8 +134,8 @@ func (a *Auth) readLogin(w http.ResponseWriter, r *http.Request) (email, passwor
 	return email, password, true
 }
 
-// LogoutHandler answers POST: 200 {"ok":true} after ending the session, if any, and
-// clearing the cookie; 405; 503. See [Auth.End].
+// LogoutHandler answers POST: 200 {"ok":true}, with the session, if any, ended and the
+// cookie cleared; 405; 503. See [Auth.End].
 func (a *Auth) LogoutHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !a.method(w, r, http.MethodPost) {
@@ -152,8 +151,7 @@ func (a *Auth) LogoutHandler() http.Handler {
 	})
 }
 
-// MeHandler answers GET: 200 {"user":{"id","email","role"}} with a session, otherwise
-// like RequireAPI.
+// MeHandler answers GET: 200 {"user":{"id","email","role"}}, or as RequireAPI.
 func (a *Auth) MeHandler() http.Handler {
 	me := a.RequireAPI(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, _ := UserFrom(r.Context())
@@ -183,7 +181,7 @@ const (
 )
 
 // deviceCookie marks a browser that has logged in to an account: a random number, signed
-// together with the account. It is good for the budget LoginLimits.KnownBrowser alone.
+// with the account, for the budget LoginLimits.KnownBrowser alone.
 type deviceCookie struct {
 	blank http.Cookie
 	keys  [][]byte
@@ -207,7 +205,7 @@ func deviceMAC(key, nonce []byte, account string) []byte {
 	return mac.Sum(nil)
 }
 
-// of returns the browser's number if it has logged in to this account, else nil.
+// of returns the number if this browser has logged in to this account, else nil.
 func (d deviceCookie) of(r *http.Request, account string) []byte {
 	got, err := r.Cookie(d.blank.Name)
 	if err != nil {
@@ -226,8 +224,8 @@ func (d deviceCookie) of(r *http.Request, account string) []byte {
 	return nil
 }
 
-// set signs the number again with the first secret. The number stays the same: with a new
-// one at each login, a user with one valid password could create any number of budgets.
+// set keeps the number: with a new one at each login, a user with one valid password
+// could create any number of budgets.
 func (d deviceCookie) set(w http.ResponseWriter, nonce []byte, account string) {
 	if nonce == nil {
 		nonce = make([]byte, nonceBytes)

@@ -268,7 +268,6 @@ func TestKnownBrowser_SecretRotation(t *testing.T) {
 	require.Equal(t, http.StatusOK, attempt(fresh, "n", "ada@example.com", password, signedNew).Code)
 }
 
-// turned is another value of the same form.
 func turned(value string) string {
 	if value[0] == 'A' {
 		return "B" + value[1:]

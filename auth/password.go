@@ -17,13 +17,12 @@ import (
 // hashParams follow OWASP's first recommendation for argon2id: about 45 ms on one core.
 var hashParams = &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 
-// passwords hashes a limited number of passwords at once: a hundred would take two
-// gigabytes.
+// passwords bounds concurrent hashing: a hundred would take two gigabytes.
 type passwords struct {
 	hashSlots chan struct{}
-	// refusal is the minimum duration of a comparison that fails.
+	// refusal is the minimum duration of a failed comparison.
 	refusal time.Duration
-	// dummy takes as long to compare as a real hash, and matches nothing.
+	// dummy costs as much as a real hash, and matches nothing.
 	dummy   string
 	compare func(password, hash string) (bool, error)
 }
@@ -46,12 +45,10 @@ func dummyHash() string {
 		enc.EncodeToString(b[hashParams.SaltLength:]))
 }
 
-// maxBcryptCost bounds the work of a stored hash: 14 takes about a second, and each step
-// doubles it.
+// maxBcryptCost takes about a second; each step doubles it.
 const maxBcryptCost = 14
 
-// compareHash compares a password with an argon2id hash, or a bcrypt hash from another
-// system, which covers the first 72 bytes only.
+// compareHash also takes bcrypt, of another system, which covers the first 72 bytes only.
 func compareHash(password, hash string) (bool, error) {
 	if _, err := bcrypt.Cost([]byte(hash)); err != nil {
 		return argon2id.ComparePasswordAndHash(password, hash)
@@ -63,8 +60,8 @@ func compareHash(password, hash string) (bool, error) {
 	return err == nil, err
 }
 
-// readableHash protects the comparison, which panics on an argon2id hash with no passes
-// or lanes, and bounds its duration.
+// readableHash excludes argon2id hashes without passes or lanes, on which the comparison
+// panics, and those that would take too long.
 func readableHash(hash string) bool {
 	if cost, err := bcrypt.Cost([]byte(hash)); err == nil {
 		return cost <= maxBcryptCost
@@ -73,15 +70,13 @@ func readableHash(hash string) bool {
 	return err == nil && params.Iterations > 0 && params.Parallelism > 0 && len(key) > 0
 }
 
-// outdated reports whether a readable hash has other parameters than hashParams.
 func outdated(hash string) bool {
 	params, _, _, err := argon2id.DecodeHash(hash)
 	return err != nil || *params != *hashParams
 }
 
-// matches compares a password. A failed comparison returns after p.refusal, without a
-// hash slot, so that its duration reveals neither which users have a hash from another
-// system nor which users exist.
+// matches returns a failure after p.refusal, without a hash slot meanwhile, so that its
+// duration reveals neither which users exist nor which have a foreign hash.
 func (p *passwords) matches(ctx context.Context, password, hash string) (bool, error) {
 	if err := p.acquire(ctx); err != nil {
 		return false, err
@@ -113,7 +108,6 @@ func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 	return argon2id.CreateHash(password, hashParams)
 }
 
-// hashWait bounds the wait for a hash slot.
 const hashWait = 5 * time.Second
 
 func (p *passwords) acquire(ctx context.Context) error {

@@ -137,8 +137,8 @@ func TestPasswords_MaxHashing(t *testing.T) {
 	require.ErrorIs(t, err, auth.ErrCredentials, "the turn was given back")
 }
 
-// A hash of another system or with other parameters is accepted, and replaced at the
-// first login. A wrong password changes nothing.
+// Foreign hashes, and those with other parameters, are replaced at the first login. A
+// wrong password changes nothing.
 func TestAuthenticate_RenewsOldHashes(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -11,41 +11,39 @@ import (
 	"github.com/booking-platform/booking-platform/internal/ratelimit"
 )
 
-// Rate is the size of a budget of attempts and its refill interval.
+// Rate is a budget of attempts.
 type Rate struct {
-	// Burst is the number of attempts in a full budget, at most 1,000,000; 0 is the
-	// default.
+	// Burst is a full budget, at most 1,000,000; 0 is the default.
 	Burst int
-	// Every is the time until one more attempt is available, at most an hour; 0 is the
-	// default.
+	// Every is the time until one more attempt, at most an hour; 0 is the default.
 	Every time.Duration
 }
 
-// LoginLimits bounds the login attempts over all replicas. Zero values are the defaults
+// LoginLimits bounds login attempts over all replicas. Zero values are the defaults
 // below.
 //
 // An attempt from a browser that has logged in to the account before takes from
-// KnownBrowser alone. Any other takes from Network and AccountFromNetwork, or from
-// Network and Account when AccountFromNetwork is empty, and is refused when Network or
-// both others are empty. A refused attempt takes nothing, and a successful one gives
-// nothing back. Accounts that do not exist have the same limits.
+// KnownBrowser alone. Any other takes from Network and AccountFromNetwork, or Account
+// when that is empty, and is refused when Network or both others are. A refused attempt
+// takes nothing, a successful one gives nothing back. Unknown accounts have the same
+// limits.
 //
-// An attacker can therefore exhaust all three for unknown browsers on the same network,
-// until a minute after the attack stops; on other networks Account alone, which leaves
-// five attempts, and one every ten minutes. Known browsers are not affected.
+// So an attacker can lock unknown browsers out on the same network, until a minute after
+// the attack stops; on other networks only Account is lost, which leaves five attempts,
+// and one every ten minutes. Known browsers are not affected.
 type LoginLimits struct {
-	// Network is the budget of one client network (Options.ClientAddress) for all
-	// accounts: 100, and one every 6 seconds.
+	// Network is for one client network (Options.ClientAddress) and all accounts: 100,
+	// and one every 6 seconds.
 	Network Rate
-	// AccountFromNetwork is the budget of one account from one network: 5, and one every
-	// 10 minutes.
+	// AccountFromNetwork is for one account from one network: 5, and one every 10
+	// minutes.
 	AccountFromNetwork Rate
-	// Account is the budget of one account for the networks that have exhausted their
-	// AccountFromNetwork: 20, and one every minute.
+	// Account is for one account, from networks without AccountFromNetwork left: 20, and
+	// one every minute.
 	Account Rate
-	// KnownBrowser is the budget of one browser that has logged in to the account before:
-	// 10, and one every minute. A signed cookie, without the account's name, marks it for
-	// up to 400 days.
+	// KnownBrowser is for one browser that has logged in to the account: 10, and one
+	// every minute. A signed cookie, without the account's name, marks it for up to 400
+	// days.
 	KnownBrowser Rate
 	// Off disables all limits.
 	Off bool
@@ -87,11 +85,10 @@ func (l LoginLimits) orDefaults() (LoginLimits, error) {
 	return l, nil
 }
 
-// LimitError means that an attempt was refused because there were too many; the password
-// was not checked. Answer 429 with Retry-After, the same for every account.
+// LimitError means too many attempts; the password was not checked. Answer 429 with
+// Retry-After, the same for every account.
 type LimitError struct {
-	// RetryAfter is the time until the next attempt in whole seconds, at most sixty with
-	// the default limits.
+	// RetryAfter is in whole seconds, at most sixty with the default limits.
 	RetryAfter time.Duration
 }
 
@@ -99,8 +96,7 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("auth: too many logins, try again in %d seconds", int(e.RetryAfter/time.Second))
 }
 
-// admit takes one attempt from its budgets, or returns *LimitError. nonce is that of a
-// known browser.
+// admit takes one attempt, or returns *LimitError. nonce is a known browser's.
 func (a *Auth) admit(ctx context.Context, r *http.Request, account string, nonce []byte) error {
 	if a.limits.Off {
 		return nil

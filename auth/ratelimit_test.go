@@ -19,13 +19,12 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// slow is a budget that does not refill during a test.
+// slow does not refill during a test.
 func slow(burst int) auth.Rate { return auth.Rate{Burst: burst, Every: time.Hour} }
 
 var ada = foreign{"7": {ID: "7", Email: "ada@example.com", Role: "OPS"}}
 
-// limited returns an Auth that takes the client network from a header, with users that
-// cost no hash.
+// limited takes the network from a header, and hashes nothing.
 func limited(t *testing.T, db *sql.DB, limits auth.LoginLimits) *auth.Auth {
 	t.Helper()
 	return newAuth(t, db, auth.Options{Users: ada, Limits: limits, ClientAddress: network})
@@ -33,7 +32,6 @@ func limited(t *testing.T, db *sql.DB, limits auth.LoginLimits) *auth.Auth {
 
 func network(r *http.Request) string { return r.Header.Get("X-Network") }
 
-// attempt logs in from a network, with cookies.
 func attempt(a *auth.Auth, network, email, password string, cookies ...*http.Cookie) *httptest.ResponseRecorder {
 	body, _ := json.Marshal(map[string]string{"email": email, "password": password})
 	r := httptest.NewRequest(http.MethodPost, "/auth/login", bytes.NewReader(body))
@@ -47,8 +45,7 @@ func attempt(a *auth.Auth, network, email, password string, cookies ...*http.Coo
 	return w
 }
 
-// allowed attempts with a wrong password until it is refused, and returns how often it
-// was not.
+// allowed returns how many attempts with a wrong password are not limited.
 func allowed(t *testing.T, a *auth.Auth, network, email string, cookies ...*http.Cookie) (n int) {
 	t.Helper()
 	for ; n < 1000; n++ {
@@ -63,8 +60,7 @@ func allowed(t *testing.T, a *auth.Auth, network, email string, cookies ...*http
 	return n
 }
 
-// Replicas share only the database. Exactly the budget is allowed, also if it has no row
-// yet.
+// Replicas share only the database, and a budget may have no row yet.
 func TestLoginLimits_ExactOverReplicas(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
@@ -186,8 +182,8 @@ func TestLogin_LimitedResponsesAreEqual(t *testing.T) {
 	require.Contains(t, first, "Cache-Control: no-store\r\n")
 }
 
-// The next attempt is allowed after Retry-After, and not long before. The times in the
-// rows are moved.
+// The rows' times are moved. The next attempt is allowed after Retry-After, not long
+// before.
 func TestLoginLimits_RetryAfter(t *testing.T) {
 	t.Parallel()
 	for name, limits := range map[string]auth.LoginLimits{

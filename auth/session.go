@@ -17,8 +17,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// Querier runs statements: *sql.DB, *sql.Tx, *sql.Conn and *sqlx.Tx satisfy it. Its
-// methods are
+// Querier runs statements, as *sql.DB, *sql.Tx, *sql.Conn and *sqlx.Tx do:
 //
 //	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 //	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
@@ -34,16 +33,15 @@ WITH ended AS (
 INSERT INTO booking_platform.sessions (token_hash, user_id, expires_at, user_version)
 VALUES ($2::bytea, $3::text, statement_timestamp() + make_interval(secs => $4::float8), $5::text)`
 
-// Start starts a session for a user who was authenticated in another way, such as single
-// sign-on, and sets the cookie; call it before writing to w. The token is new and the
-// session that r carried ends, which prevents session fixation. It neither looks up the
-// user nor counts against the limits. One round trip.
+// Start starts a session for a user authenticated otherwise, by single sign-on for
+// example, and sets the cookie; call it before writing to w. The token is new and the
+// session that r carried ends, against session fixation. It neither looks up the user nor
+// counts against the limits. One round trip.
 func (a *Auth) Start(ctx context.Context, w http.ResponseWriter, r *http.Request, userID string) error {
 	return a.start(ctx, w, r, userID, "")
 }
 
-// start starts a session that ends when the user has another version. An empty version is
-// not compared.
+// start's session ends when the user has another version; an empty one is not compared.
 func (a *Auth) start(ctx context.Context, w http.ResponseWriter, r *http.Request, userID, version string) error {
 	if userID == "" {
 		return errors.New("auth: start session: no user id given")
@@ -65,8 +63,7 @@ WHERE token_hash = ANY (ARRAY(SELECT decode(h, 'hex') FROM unnest(string_to_arra
   AND expires_at > statement_timestamp()
   AND last_seen_at > statement_timestamp() - make_interval(secs => $2::float8)`
 
-// SKIP LOCKED: do not wait for a concurrent request, nor for a transaction that ends the
-// user's sessions.
+// SKIP LOCKED: do not wait for a concurrent request or the end of all sessions.
 const touchSession = `
 UPDATE booking_platform.sessions
 SET last_seen_at = statement_timestamp()
@@ -77,11 +74,11 @@ WHERE token_hash = ANY (ARRAY(
       AND last_seen_at < statement_timestamp() - make_interval(secs => $2::float8)
     FOR UPDATE SKIP LOCKED))`
 
-// Current returns the user of the request's session. It returns ErrNoSession if there is
-// none, if it has expired by the database's clock, if its user is gone or disabled, or if
-// the user's [User].Version has changed since the login. Any other error means that the
-// database did not answer. Without a well-formed cookie it makes no query; otherwise it
-// takes two round trips, and a third about once a minute to record the use.
+// Current returns the user of the request's session. ErrNoSession: there is none, it has
+// expired by the database's clock, its user is gone or disabled, or [User].Version has
+// changed since the login. Any other error means that the database did not answer. No
+// query without a well-formed cookie; else two round trips, and a third about once a
+// minute to record the use.
 func (a *Auth) Current(r *http.Request) (User, error) {
 	hashes := a.hashes(a.cookie.token(r))
 	if hashes == "" {
@@ -121,7 +118,7 @@ func (a *Auth) Current(r *http.Request) (User, error) {
 	return user, nil
 }
 
-// touchAfter avoids a write per request; a short idle timeout needs more of them.
+// A short idle timeout needs more writes.
 func (a *Auth) touchAfter() time.Duration { return min(time.Minute, a.idle/4) }
 
 const endSession = `
@@ -129,8 +126,8 @@ DELETE FROM booking_platform.sessions
 WHERE token_hash = ANY (ARRAY(SELECT decode(h, 'hex') FROM unnest(string_to_array($1::text, ',')) AS h))`
 
 // End ends the request's session, if any, on every replica, and clears the cookie; call
-// it before writing to w. When the database does not answer the cookie stays, so that the
-// user can try again. One round trip.
+// it before writing to w. When the database does not answer the cookie stays, for another
+// try. One round trip.
 func (a *Auth) End(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
 	if hashes := a.hashes(a.cookie.token(r)); hashes != "" {
 		ctx, cancel := context.WithTimeout(ctx, a.timeout)
@@ -143,8 +140,8 @@ func (a *Auth) End(ctx context.Context, w http.ResponseWriter, r *http.Request) 
 	return nil
 }
 
-// EndAll ends every session of a user on every replica, and returns how many. A login in
-// progress may start another: see [Users]. One round trip.
+// EndAll ends every session of a user on every replica and returns how many. For a login
+// in progress see [Users]. One round trip.
 func (a *Auth) EndAll(ctx context.Context, userID string) (int, error) {
 	n, err := affected(pg.Exec(ctx, a.db, endAllSessions, userID))
 	if err != nil {
@@ -155,12 +152,11 @@ func (a *Auth) EndAll(ctx context.Context, userID string) (int, error) {
 
 const endAllSessions = `DELETE FROM booking_platform.sessions WHERE user_id = $1::text`
 
-// ErrNoTransaction means that [Auth.EndAllTx] was given a pool, or a connection without a
-// transaction.
+// ErrNoTransaction: [Auth.EndAllTx] was given no transaction.
 var ErrNoTransaction = pg.ErrNoTransaction
 
-// EndAllTx is EndAll in the caller's transaction. A pool, and a connection without a
-// transaction, are refused with [ErrNoTransaction]. One round trip, three with a
+// EndAllTx is EndAll in the caller's transaction. A pool, or a connection without a
+// transaction, is refused with [ErrNoTransaction]. One round trip, three with a
 // *sql.Conn.
 func (a *Auth) EndAllTx(ctx context.Context, q Querier, userID string) (int, error) {
 	if err := pg.RequireTransaction(ctx, q); err != nil {
@@ -181,17 +177,15 @@ func affected(res sql.Result, err error) (int, error) {
 	return int(n), err
 }
 
-// CookieOptions configures the session cookie and the cookie of a known browser
+// CookieOptions configures the session cookie and that of a known browser
 // ([LoginLimits]). The zero value is right for production: __Host-booking_session and
 // __Host-booking_device, Secure, HttpOnly, SameSite=Lax, Path=/.
 type CookieOptions struct {
-	// Insecure omits Secure, for development over http. The name then has no __Host-
-	// prefix, which requires Secure.
+	// Insecure omits Secure, for development over http, and so the prefix __Host-.
 	Insecure bool
 	// SameSite is Lax when zero. None requires Secure.
 	SameSite http.SameSite
-	// Domain shares the cookie with subdomains. The name then has no __Host- prefix,
-	// which forbids a domain.
+	// Domain shares the cookie with subdomains, and so omits the prefix __Host-.
 	Domain string
 }
 
@@ -228,7 +222,7 @@ func newCookie(opts CookieOptions) (cookie, error) {
 	return cookie{blank: c}, nil
 }
 
-// set sends a token, without Max-Age: the database decides when a session ends.
+// Without Max-Age: the database decides when a session ends.
 func (c cookie) set(w http.ResponseWriter, token string) {
 	fresh := c.blank
 	fresh.Value = token
@@ -243,7 +237,6 @@ func (c cookie) clear(w http.ResponseWriter) {
 	w.Header().Set("Cache-Control", "no-store")
 }
 
-// token returns the request's session token, or "".
 func (c cookie) token(r *http.Request) string {
 	got, err := r.Cookie(c.blank.Name)
 	if err != nil || !plausibleToken(got.Value) {
@@ -256,7 +249,7 @@ const tokenBytes = 32 // 256 random bits.
 
 func newToken() string {
 	var b [tokenBytes]byte
-	// It never fails: since Go 1.24 the process ends when the system has no randomness.
+	// Since Go 1.24 the process ends when the system has no randomness.
 	_, _ = rand.Read(b[:])
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
@@ -266,8 +259,7 @@ func plausibleToken(token string) bool {
 	return err == nil && len(b) == tokenBytes
 }
 
-// tokenHash is the primary key of a session. The prefix separates it from other uses of
-// the secret.
+// The prefix separates a session's key from other uses of the secret.
 func tokenHash(key []byte, token string) []byte {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte("booking-platform/session\x00"))
@@ -275,8 +267,8 @@ func tokenHash(key []byte, token string) []byte {
 	return mac.Sum(nil)
 }
 
-// hashes returns the possible keys of a token's session, one per secret, as
-// comma-separated hex, which every driver can send.
+// hashes returns a token's possible keys, one per secret, as comma-separated hex, which
+// every driver can send.
 func (a *Auth) hashes(token string) string {
 	if token == "" {
 		return ""

@@ -245,8 +245,7 @@ func TestEnd_OtherReplicaAtOnce(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, me(there, cookie), "disabled")
 }
 
-// pausing calls a function between a successful check of a password and the start of the
-// session.
+// pausing calls a function between the check of a password and the session's start.
 type pausing struct {
 	auth.Users
 	meanwhile func()
@@ -296,7 +295,7 @@ func TestLogin_PasswordChangesMeanwhile(t *testing.T) {
 	}
 }
 
-// versioned are an embedder's users with their own version.
+// versioned is an embedder's users with their own version.
 type versioned struct{ now string }
 
 func (v *versioned) Authenticate(context.Context, string, string) (auth.User, error) {

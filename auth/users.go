@@ -16,25 +16,24 @@ import (
 type UsersOptions struct {
 	// Logger logs stored hashes that cannot be read.
 	Logger *slog.Logger
-	// MaxHashing is how many passwords are hashed at once, with 19 MiB and one core each;
-	// 0 means GOMAXPROCS. Others wait up to five seconds for [ErrBusy].
+	// MaxHashing bounds concurrent hashing, at 19 MiB and one core each; 0 means
+	// GOMAXPROCS. Others wait up to five seconds for [ErrBusy].
 	MaxHashing int
-	// RefusalTime is the minimum duration of a failed password comparison; 0 means 500
-	// ms, enough for bcrypt with cost 12. It should exceed that of the costliest hash in
-	// the table, and takes neither a core nor a hash slot.
+	// RefusalTime is the minimum duration of a failed comparison, without a core or hash
+	// slot; 0 means 500 ms, enough for bcrypt with cost 12. It should exceed the
+	// costliest hash in the table.
 	RefusalTime time.Duration
 }
 
-// UserTable implements [Users] on booking_platform.users, with argon2id hashes (19 MiB,
-// two passes, one lane). It is safe for concurrent use and on several replicas.
+// UserTable implements [Users] on booking_platform.users, with argon2id (19 MiB, two
+// passes, one lane). It is safe for concurrent use and on several replicas.
 type UserTable struct {
 	db        *sql.DB
 	logger    *slog.Logger
 	passwords *passwords
 }
 
-// NewUsers returns the users in db. It returns an error if db is nil, and does not talk
-// to the database.
+// NewUsers returns an error if db is nil, and does not talk to the database.
 func NewUsers(db *sql.DB, opts UsersOptions) (*UserTable, error) {
 	if db == nil {
 		return nil, errors.New("auth: no database given")
@@ -54,11 +53,10 @@ FROM booking_platform.users
 WHERE email = $1::text`
 
 // Authenticate implements [Users]. The address is trimmed and compared without case. It
-// returns *ValidationError for an empty or overlong field, and [ErrBusy] after five
-// seconds without a hash slot. One round trip, then one comparison whether or not there
-// is such a user, without a connection. A bcrypt hash (cost up to 14) or an argon2id hash
-// with other parameters is replaced at the first login, with one more hash and round
-// trip. A refusal takes RefusalTime.
+// returns *ValidationError for an empty or overlong field, and [ErrBusy]. One round trip,
+// then one comparison without a connection, whether or not there is such a user. A bcrypt
+// hash (cost up to 14) or one with other parameters is replaced, with one more hash and
+// round trip. A refusal takes RefusalTime.
 func (t *UserTable) Authenticate(ctx context.Context, email, password string) (User, error) {
 	if err := checkCredentials(email, password); err != nil {
 		return User{}, err
@@ -97,8 +95,7 @@ func (t *UserTable) Authenticate(ctx context.Context, email, password string) (U
 const rehashUser = `
 UPDATE booking_platform.users u SET password_hash = $3::text WHERE u.id = $1::uuid AND u.password_hash = $2::text`
 
-// rehash stores a checked password with hashParams. If that fails, the next login tries
-// again.
+// If rehash fails, the next login tries again.
 func (t *UserTable) rehash(ctx context.Context, id, password, stored string) {
 	hash, err := t.passwords.hash(ctx, password)
 	if err == nil {
@@ -115,8 +112,8 @@ SELECT id::text, email, role, version::text
 FROM booking_platform.users
 WHERE id = $1::uuid AND active`
 
-// User implements [Users]. It returns ErrNotFound for an id that is unknown, inactive or
-// not a UUID. One round trip.
+// User implements [Users]. ErrNotFound: the id is unknown, disabled or not a UUID. One
+// round trip.
 func (t *UserTable) User(ctx context.Context, id string) (User, error) {
 	parsed, err := uuid.Parse(id)
 	if err != nil {
@@ -141,11 +138,10 @@ VALUES ($1::uuid, $2::text, $3::text, $4::text)
 ON CONFLICT DO NOTHING`
 )
 
-// EnsureAdmin creates an active user with role ADMIN unless a user with this address
-// exists, which does not change, and reports whether it did. Call it at each start of
-// each replica. It returns *ValidationError for a malformed address and for a password
-// under 10 characters or over 1024 bytes. If the user exists, one round trip and no
-// hashing.
+// EnsureAdmin creates an active user with role ADMIN unless the address exists, which
+// does not change, and reports whether it did. Call it at each start of each replica. It
+// returns *ValidationError for a malformed address, and a password under 10 characters or
+// over 1024 bytes. If the user exists, one round trip and no hashing.
 func (t *UserTable) EnsureAdmin(ctx context.Context, email, password string) (created bool, err error) {
 	if err := checkNewUser(email, password); err != nil {
 		return false, err
@@ -173,13 +169,13 @@ func (t *UserTable) EnsureAdmin(ctx context.Context, email, password string) (cr
 	return n == 1, nil
 }
 
-// ErrActive means that a user can log in and therefore cannot be deleted.
+// ErrActive means that an active user cannot be deleted.
 var ErrActive = errors.New("auth: the user is active: disable it first")
 
 const accountByEmail = `SELECT` + accountColumns + ` FROM booking_platform.users u WHERE u.email = $1::text`
 
-// Account returns the user with an address, compared without case, whether or not it may
-// log in, or [ErrNotFound]. One round trip.
+// Account returns the user with an address, compared without case, disabled or not, or
+// [ErrNotFound]. One round trip.
 func (t *UserTable) Account(ctx context.Context, email string) (Account, error) {
 	a, err := scanAccount(t.db.QueryRowContext(ctx, accountByEmail, normalizeEmail(email)).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -201,11 +197,9 @@ WITH deleted AS (
 )
 SELECT (SELECT count(*) FROM deleted), (SELECT count(*) FROM ended)`
 
-// Delete deletes a disabled user with its sessions, and returns how many sessions these
-// were. An active user stays: the error is [ErrActive], and [ErrNotFound] if there is
-// none. Nothing else refers to the user but what the program has written itself, such as
-// the actors in the history of bookings. Safe on several replicas. One round trip when it
-// deletes.
+// Delete deletes a disabled user and its sessions, and returns their number; else
+// [ErrActive] or [ErrNotFound]. What the program itself has written about the user, such
+// as actors in the history of bookings, stays. Safe on several replicas. One round trip.
 func (t *UserTable) Delete(ctx context.Context, email string) (sessions int, err error) {
 	type counts struct{ users, sessions int }
 	n, err := pg.Autocommit(ctx, t.db, func(ctx context.Context, q pg.Querier) (n counts, err error) {
@@ -224,7 +218,7 @@ func (t *UserTable) Delete(ctx context.Context, email string) (sessions int, err
 	return 0, ErrActive
 }
 
-// SessionInfo is a session as its user may see it. Times are UTC.
+// SessionInfo is a session for its user. Times are UTC.
 type SessionInfo struct {
 	CreatedAt, LastSeenAt, ExpiresAt time.Time
 }
@@ -233,8 +227,8 @@ const sessionsOf = `
 SELECT s.created_at, s.last_seen_at, s.expires_at FROM booking_platform.sessions s
 WHERE s.user_id = $1::text ORDER BY s.created_at LIMIT 10000`
 
-// Sessions returns the sessions of a user by its id, oldest first, without their tokens;
-// at most 10,000. One round trip.
+// Sessions returns a user's sessions by id, oldest first, without tokens; at most 10,000.
+// One round trip.
 func (t *UserTable) Sessions(ctx context.Context, userID string) ([]SessionInfo, error) {
 	rows, err := t.db.QueryContext(ctx, sessionsOf, userID)
 	if err != nil {

@@ -15,14 +15,14 @@ import (
 )
 
 var (
-	// ErrNotYet means that a customer cannot be erased yet: see [Report.NotYet].
+	// ErrNotYet means that a customer cannot be erased yet, see [Report.NotYet].
 	ErrNotYet = errors.New("customers: the customer's data is still needed")
 	// ErrUnknown means that nothing is kept about a customer.
 	ErrUnknown = errors.New("customers: nothing is kept about this customer")
 )
 
-// Parts are the packages that a program embeds. Bookings is required; a part that is nil
-// or empty is left out. All use the same database.
+// Parts are the packages that a program embeds, on one database. Bookings is required;
+// nil or empty parts are left out.
 type Parts struct {
 	Bookings *booking.Store
 	Payments *payments.Payments
@@ -36,20 +36,18 @@ type Parts struct {
 
 // Options adjust [New]. The zero value works.
 type Options struct {
-	// Logger gets a line for each erasure, with counts and without the customer; nil
-	// discards it.
+	// Logger gets a line per erasure, with counts and without the customer; nil discards.
 	Logger *slog.Logger
 }
 
-// Customers exports and erases customers. It is safe for concurrent use and on any number
-// of replicas.
+// Customers exports and erases customers. It is safe for concurrent use and on several
+// replicas.
 type Customers struct {
 	parts Parts
 	log   *slog.Logger
 }
 
-// New returns Customers. It returns an error without Parts.Bookings, and does not talk to
-// the database.
+// New returns an error without Parts.Bookings, and does not talk to the database.
 func New(parts Parts, opts Options) (*Customers, error) {
 	if parts.Bookings == nil {
 		return nil, errors.New("customers: a booking store is required")
@@ -60,9 +58,9 @@ func New(parts Parts, opts Options) (*Customers, error) {
 	return &Customers{parts: parts, log: opts.Logger}, nil
 }
 
-// Email returns the e-mail address of a booking's customer, to find a customer by a
-// booking. The errors are booking.ErrNotFound, and [ErrUnknown] if the booking has no
-// address: it is a block, or its customer was erased. One round trip.
+// Email returns the e-mail address of a booking's customer. The errors are
+// booking.ErrNotFound, and [ErrUnknown] if there is none: the booking is a block, or its
+// customer was erased. One round trip.
 func (c *Customers) Email(ctx context.Context, bookingID string) (string, error) {
 	b, err := c.parts.Bookings.Get(ctx, bookingID)
 	if err == nil && b.Customer.Email == "" {
@@ -126,8 +124,8 @@ func (c *Customers) find(ctx context.Context, email string) (person, error) {
 	return p, nil
 }
 
-// textsOf returns the texts that an event about the customer must not have. A single word
-// is none: it may be one of Stripe's, such as the outcome "won".
+// textsOf returns what an event about the customer must not contain. Single words are
+// left out: they may be Stripe's, such as the outcome "won".
 func textsOf(b booking.Booking) (texts []string) {
 	c := b.Customer
 	for _, text := range []string{c.FirstName + " " + c.LastName, c.LastName + " " + c.FirstName, c.Phone, b.Note} {
@@ -139,7 +137,7 @@ func textsOf(b booking.Booking) (texts []string) {
 	return texts
 }
 
-// eachPage calls do with the bookings of an address, oldest first.
+// eachPage goes through the bookings of an address, oldest first.
 func (c *Customers) eachPage(ctx context.Context, email string, do func([]booking.Booking) error) error {
 	opts := booking.ListOptions{Customer: email, Kind: booking.KindBooking, Order: booking.OldestFirst, Limit: 100}
 	for {

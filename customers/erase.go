@@ -12,11 +12,10 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Reason is why a customer's data is still needed: one of the constants, or a
-// payments.Matter.
+// Reason is why a customer's data is still needed: a constant here, or a payments.Matter.
 type Reason string
 
-// The reasons besides those of payments.Matter.
+// The reasons besides payments.Matter.
 const (
 	// ReasonNotOver: a booking is held, or neither ended nor cancelled. Cancel it.
 	ReasonNotOver Reason = "booking_not_over"
@@ -24,13 +23,13 @@ const (
 	ReasonActiveUser Reason = "user_active"
 )
 
-// NotYet is one reason why a customer's data is still needed.
+// NotYet is one reason why data is still needed.
 type NotYet struct {
-	// BookingID and PaymentID are empty for a reason that is not about one.
+	// BookingID and PaymentID are empty if the reason is about none.
 	BookingID string `json:"bookingId,omitempty"`
 	PaymentID string `json:"paymentId,omitempty"`
 	Reason    Reason `json:"reason"`
-	// Forceable reports whether EraseOptions.Force passes it over.
+	// Forceable: EraseOptions.Force passes it over.
 	Forceable bool `json:"forceable"`
 }
 
@@ -38,7 +37,7 @@ type NotYet struct {
 type Report struct {
 	// DryRun is that of the options.
 	DryRun bool `json:"dryRun"`
-	// Bookings lost their customer, and History entries their reason. HoldNumbers of limits
+	// Bookings lost their customer, History entries their reason; HoldNumbers of limits
 	// were deleted.
 	Bookings    int `json:"bookings"`
 	History     int `json:"history"`
@@ -69,28 +68,27 @@ func (r Report) Changed() int {
 type EraseOptions struct {
 	// DryRun changes nothing.
 	DryRun bool
-	// Force erases a customer although a payment is disputed, parked, or being refunded:
-	// what is left to do needs Stripe's ids alone. It does not pass over bookings that are
-	// not over, money that can still arrive, and active users.
+	// Force erases although a payment is disputed, parked or being refunded: what is left
+	// to do needs Stripe's ids alone. It does not pass over bookings that are not over,
+	// money that can still arrive, and active users.
 	Force bool
-	// Actors are further actors of booking.WithActor that name the person. That of a user
-	// of Parts.Users, "user:" and the address, needs no mention.
+	// Actors are further actors of booking.WithActor that name the person. "user:" and
+	// the address is always one.
 	Actors []string
 }
 
 // Erase erases a customer, found by the e-mail address compared without case: all
-// bookings, payments, stored events and the user account of that address, as
-// docs/privacy.md lists.
+// bookings, payments, stored events and the user account, as docs/privacy.md lists.
 //
 // A customer is erased as a whole. If a booking is not over, a payment not settled, or a
 // user active, nothing changes and the error is [ErrNotYet]; [Report.NotYet] names each
-// reason. Erase what a customer books during the call with another call: such a booking
-// is in NotYet too, and the error is ErrNotYet, although the rest was erased.
+// reason. What the customer books during the call is in NotYet too, with ErrNotYet,
+// although the rest was erased: erase it with another call.
 //
-// A repetition changes nothing and reports zeros, as does the erasure of a customer of
-// whom nothing is kept. After an error or a crash, repeat it: the bookings, by which
-// everything is found, are erased after the payments and the events. Safe on several
-// replicas, and while the customer books. It works in batches of short transactions.
+// A repetition, and a customer of whom nothing is kept, change nothing and report zeros.
+// Repeat the call after an error or a crash: the bookings, by which everything is found,
+// are erased last. Safe on several replicas, and while the customer books. It works in
+// batches of short transactions.
 func (c *Customers) Erase(ctx context.Context, email string, opts EraseOptions) (Report, error) {
 	report := Report{DryRun: opts.DryRun, NotYet: []NotYet{}}
 	p, err := c.find(ctx, email)
@@ -121,7 +119,7 @@ func (c *Customers) erase(ctx context.Context, p person, opts EraseOptions, repo
 	if blocked && !opts.DryRun {
 		return ErrNotYet
 	}
-	// The payments first: from then on late events are stored without the person.
+	// The payments first: late events are stored without the person from then on.
 	if err := c.erasePayments(ctx, p, opts, report); err != nil {
 		return err
 	}
@@ -152,7 +150,6 @@ func (c *Customers) erase(ctx context.Context, p person, opts EraseOptions, repo
 	return c.rest(ctx, p, report)
 }
 
-// reasons lists why the person is still needed.
 func (c *Customers) reasons(ctx context.Context, p person, report *Report) error {
 	dry, err := c.parts.Bookings.Erase(ctx, p.bookings, booking.EraseOptions{DryRun: true})
 	if err != nil {

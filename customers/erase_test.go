@@ -28,7 +28,7 @@ func TestErase_NothingIsLeft(t *testing.T) {
 	for _, other := range others {
 		b, checkout := w.paid(other)
 		kept = append(kept, b.ID)
-		// The customer is staff too, and has changed a booking of another.
+		// The customer is staff too, and has changed another's booking.
 		actor := "user:" + strings.ToLower(augusta.Email)
 		_, err := w.payments.Cancel(booking.WithActor(t.Context(), actor), booking.CancelRequest{ID: b.ID})
 		require.NoError(t, err)
@@ -85,7 +85,6 @@ func TestErase_NothingIsLeft(t *testing.T) {
 	w.requireBooks()
 }
 
-// A member of staff is erased from the actors of what belongs to customers.
 func TestErase_StaffActors(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -266,8 +265,7 @@ func TestErase_CauseStillRefundsOnce(t *testing.T) {
 	require.Len(t, w.stripe.Refunds(), 1)
 }
 
-// Three replicas erase a customer who books meanwhile: what is over is erased once, and
-// the new bookings are whole.
+// Three replicas erase a customer who books meanwhile: new bookings stay whole.
 func TestErase_WhileCustomerBooks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

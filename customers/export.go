@@ -14,7 +14,7 @@ import (
 )
 
 type moneyJSON struct {
-	// Minor is the amount in minor units, as Stripe counts them.
+	// Minor is in Stripe's minor units.
 	Minor    int64  `json:"minor"`
 	Currency string `json:"currency"`
 	// Decimal is the amount in the currency, such as 25.00.
@@ -44,7 +44,7 @@ type changeJSON struct {
 	To        string     `json:"to"`
 	FromStart *time.Time `json:"fromStart"`
 	ToStart   *time.Time `json:"toStart"`
-	// By is the kind of the actor, such as customer, user or stripe. Staff are not named.
+	// By is the kind of actor, such as customer, user or stripe. Staff are not named.
 	By     string `json:"by"`
 	Reason string `json:"reason"`
 }
@@ -165,16 +165,14 @@ type userJSON struct {
 	Sessions  []sessionJSON `json:"sessions"`
 }
 
-// Export writes everything that is kept about a customer, found by the e-mail address
-// compared without case, as one JSON document; docs/privacy.md describes its fields.
-// Amounts have a currency, and times their offset: those of slots that of the resource's
-// time zone, others that of UTC. Secrets are left out: hashes of passwords and tokens,
-// links, and idempotency keys. Staff are not named.
+// Export writes what is kept about a customer, found by the e-mail address compared
+// without case, as one JSON document; docs/privacy.md describes its fields. Times have
+// the offset of the resource's zone for slots, else of UTC. Hashes of passwords and
+// tokens, links, idempotency keys and the names of staff are left out.
 //
-// The document is written while the database is read, 100 bookings at a time, so its
-// parts are of slightly different moments. If nothing is kept, nothing is written and the
-// error is [ErrUnknown]. After another error the document is incomplete, and no valid
-// JSON.
+// It is written while the database is read, 100 bookings at a time, so its parts are of
+// slightly different moments. If nothing is kept, nothing is written and the error is
+// [ErrUnknown]. After another error the document is incomplete, and no valid JSON.
 func (c *Customers) Export(ctx context.Context, w io.Writer, email string) error {
 	p, err := c.find(ctx, email)
 	if err != nil {
@@ -300,7 +298,7 @@ func bookingOf(b booking.Booking, r booking.Resource, history []booking.Change) 
 	return one, nil
 }
 
-// payments returns the payments of bookings by the booking's id.
+// payments is by booking id.
 func (c *Customers) payments(ctx context.Context, bookingIDs []string) (map[string][]paymentJSON, error) {
 	of := map[string][]paymentJSON{}
 	if c.parts.Payments == nil {
@@ -386,7 +384,7 @@ func eventOf(receiver string, r webhook.Record) eventJSON {
 	return event
 }
 
-// document writes a JSON object field by field. The first error stays.
+// document writes a JSON object by field, and keeps the first error.
 type document struct {
 	w      *bufio.Writer
 	err    error

@@ -93,7 +93,6 @@ func TestExport_Everything(t *testing.T) {
 	require.Zero(t, out.Len())
 }
 
-// failing is a writer that takes nothing.
 type failing struct{}
 
 var errFull = errors.New("the disk is full")
@@ -130,8 +129,8 @@ func TestCustomers_BookingsAlone(t *testing.T) {
 	require.ErrorIs(t, err, booking.ErrNotFound)
 }
 
-// Old payments lose their customer, except those that are not settled; and an event that
-// is being stored is waited for.
+// Payments that are not settled keep their customer; an event that is being stored is
+// waited for.
 func TestErasePast_SettledPayments(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

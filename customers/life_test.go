@@ -16,10 +16,9 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// life is a customer with bookings and payments in every state that is settled.
+// life is a customer with bookings and payments in every settled state.
 type life struct {
-	bookings []string
-	// completed is a payment that is paid.
+	bookings  []string
 	completed payments.Checkout
 }
 
@@ -99,8 +98,7 @@ func (w *world) live(c booking.Customer) (l life) {
 	return l
 }
 
-// events gives the ledgers events about a customer, of every outcome and with the
-// payload.
+// events are about a customer, of every outcome, with the payload.
 func (w *world) events(c booking.Customer, l life, id string) {
 	w.t.Helper()
 	intent := w.intentOf(l.completed)
@@ -112,8 +110,8 @@ func (w *world) events(c booking.Customer, l life, id string) {
 		w.deliver(w.receiver, "evt_failed_"+id, "broken.event", charge(c, intent)))
 }
 
-// strangers gives the ledger events with the customer's address about payments of other
-// products on the same Stripe account, and events with other outcomes.
+// strangers have the customer's address but are about other products of the same Stripe
+// account, or have other outcomes.
 func (w *world) strangers(c booking.Customer, l life) {
 	w.t.Helper()
 	require.Equal(w.t, http.StatusOK, w.deliver(w.receiver, "evt_customer", "customer.updated",

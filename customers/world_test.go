@@ -46,7 +46,7 @@ var (
 	}
 )
 
-// world is all packages on one database, with two receivers and a Stripe stand-in.
+// world is all packages on one database, two receivers and a Stripe stand-in.
 type world struct {
 	t        *testing.T
 	db       *sql.DB
@@ -117,8 +117,8 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// hold holds the next free hour, from the day after tomorrow, with the customer's name in
-// each field that has text.
+// hold holds the next free hour from the day after tomorrow. Each text field has the
+// customer's name.
 func (w *world) hold(c booking.Customer) booking.Booking {
 	w.t.Helper()
 	w.nth++
@@ -166,7 +166,7 @@ func (w *world) paid(c booking.Customer) (booking.Booking, payments.Checkout) {
 	return b, checkout
 }
 
-// settle runs the steps until nothing is left to do.
+// settle runs the steps until nothing is left.
 func (w *world) settle() {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
@@ -192,7 +192,6 @@ func (w *world) exec(query string, args ...any) {
 	require.NoError(w.t, err)
 }
 
-// past moves bookings to a year ago.
 func (w *world) past(ids ...string) {
 	w.t.Helper()
 	for _, id := range ids {
@@ -213,7 +212,6 @@ func (w *world) expire(b booking.Booking) {
 	w.settle()
 }
 
-// deliver sends a signed event to a receiver, and returns the response's status.
 func (w *world) deliver(r http.Handler, id, eventType string, object map[string]any) int {
 	w.t.Helper()
 	payload, err := json.Marshal(map[string]any{
@@ -228,7 +226,6 @@ func (w *world) deliver(r http.Handler, id, eventType string, object map[string]
 	return rec.Code
 }
 
-// charge is Stripe's object with the customer in many fields.
 func charge(c booking.Customer, intent string) map[string]any {
 	name := c.FirstName + " " + c.LastName
 	return map[string]any{
@@ -251,7 +248,6 @@ func (w *world) intentOf(c payments.Checkout) string {
 	return pay.PaymentIntentID
 }
 
-// tables are those of the schema.
 func (w *world) tables() (names []string) {
 	w.t.Helper()
 	rows, err := w.db.QueryContext(w.t.Context(), `SELECT relname FROM pg_class c JOIN pg_namespace n
@@ -268,8 +264,8 @@ func (w *world) tables() (names []string) {
 	return names
 }
 
-// traces returns the rows of all tables that contain the customer's name or address in
-// any case, as text or as bytes, or the hash of the address.
+// traces returns the rows of all tables with the customer's name or address in any case,
+// as text or bytes, or the hash of the address.
 func (w *world) traces(c booking.Customer) (found []string) {
 	w.t.Helper()
 	var needles []string
@@ -303,8 +299,7 @@ func (w *world) traces(c booking.Customer) (found []string) {
 	return found
 }
 
-// rowsOf returns the rows of bookings with everything that belongs to them, except what
-// names an actor.
+// rowsOf returns bookings with everything that belongs to them, except actors.
 func (w *world) rowsOf(ids ...string) (all []string) {
 	w.t.Helper()
 	for _, id := range ids {

@@ -3,12 +3,12 @@
 //
 // The problem is that the two must not be confused: restarting a process does not bring
 // its database back, and requests to a process without its database fail. So [Live]
-// answers 200 while the process runs, and [Ready] answers 200 only while a check
-// succeeds, for example that the database responds and has the right schema.
+// answers 200 while the process runs, and [Ready] only while a check succeeds, for
+// example that the database responds and has the right schema.
 //
-// A second problem is that a check can hang while probes arrive every few seconds, each
-// with a connection. So probes share a running check, are answered within a time limit
-// even if the check ignores its context, and only a few checks run at once.
+// Another problem is a check that hangs while probes arrive every few seconds, each with
+// a connection. So probes share a running check, are answered within a time limit even if
+// the check ignores its context, and only a few checks run at once.
 //
 // Before shutdown, call [Readiness.Drain], wait until the balancer has seen the 503, and
 // then stop accepting.

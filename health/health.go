@@ -14,16 +14,16 @@ import (
 
 // Options configures [Ready]. The zero value works.
 type Options struct {
-	// Timeout bounds one check and the response; 0 means two seconds. Keep it below the
+	// Timeout bounds a check and the response; 0 means two seconds. Keep it below the
 	// prober's.
 	Timeout time.Duration
-	// Logger logs changes of readiness with the reason, and once a minute the reason and
-	// the number of failed checks while the service is not ready; nil discards.
+	// Logger logs changes of readiness with the reason, and while not ready once a minute
+	// the reason and the number of failed checks; nil discards.
 	Logger *slog.Logger
 }
 
-// maxInFlight bounds the concurrent checks. A second one starts only when the first has
-// exceeded its time limit, so that a check may hang for ever.
+// maxInFlight: another check starts only when the last has exceeded its time limit, so
+// that one may hang for ever.
 const maxInFlight = 4
 
 var (
@@ -33,9 +33,9 @@ var (
 	errGoexit   = errors.New("health: the check ended its goroutine")
 )
 
-// Readiness is an http.Handler that answers 200 {"status":"ok"} if its check succeeds,
-// and 503 {"status":"unavailable"} if it fails, takes too long, or after
-// [Readiness.Drain]. It is safe for concurrent use. Each replica has its own.
+// Readiness answers 200 {"status":"ok"} if its check succeeds, and 503
+// {"status":"unavailable"} if it fails, takes too long, or after [Readiness.Drain]. It is
+// safe for concurrent use. Each replica has its own.
 type Readiness struct {
 	check    func(context.Context) error
 	timeout  time.Duration
@@ -48,7 +48,7 @@ type Readiness struct {
 	current  *flight
 	inFlight int
 	down     bool
-	// failures counts the failed checks since the last line, at logged.
+	// failures counts failed checks since the line at logged.
 	failures int
 	logged   time.Time
 }
@@ -60,8 +60,7 @@ type flight struct {
 	err  error
 }
 
-// result is for callers whose context has ended, at the time limit or just after the
-// check returned.
+// result is for callers at the time limit, or just after the check returned.
 func (f *flight) result() error {
 	select {
 	case <-f.done:
@@ -71,9 +70,9 @@ func (f *flight) result() error {
 	}
 }
 
-// Ready returns a handler that runs check for each request, or joins a running one. The
-// context of check ends after Options.Timeout, and not with a request. A nil check is
-// never ready, and a panic is a failure.
+// Ready returns a handler that runs check, or joins a running one. The context of check
+// ends after Options.Timeout, not with a request. A nil check is never ready, and a panic
+// is a failure.
 func Ready(check func(context.Context) error, opts Options) *Readiness {
 	if check == nil {
 		check = func(context.Context) error { return errNoCheck }
@@ -87,8 +86,7 @@ func Ready(check func(context.Context) error, opts Options) *Readiness {
 	return &Readiness{check: check, timeout: opts.Timeout, logger: opts.Logger, repeatEvery: repeatEvery}
 }
 
-// Drain makes every response from now on a 503, including those of running checks. It
-// cannot be undone.
+// Drain makes every response from now on a 503, for good.
 func (h *Readiness) Drain() { h.draining.Store(true) }
 
 // ServeHTTP answers GET and HEAD, and other methods with 405.
@@ -103,10 +101,9 @@ func (h *Readiness) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, `{"status":"ok"}`)
 }
 
-// Check returns nil when the service is ready, and otherwise the reason, which may
-// contain details that clients must not see. It runs or joins a check for at most
-// Options.Timeout. If ctx ends first it returns ctx.Err(), which says nothing about the
-// service.
+// Check returns nil when ready, else the reason, with details that clients must not see.
+// It runs or joins a check for at most Options.Timeout. If ctx ends first it returns
+// ctx.Err(), which says nothing about the service.
 func (h *Readiness) Check(ctx context.Context) error {
 	if h.draining.Load() {
 		return errDraining
@@ -128,7 +125,6 @@ func (h *Readiness) Check(ctx context.Context) error {
 	return err
 }
 
-// join returns the running check, or starts one.
 func (h *Readiness) join() *flight {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -166,10 +162,9 @@ func (h *Readiness) run(ctx context.Context) (err error) {
 	return h.check(ctx)
 }
 
-// repeatEvery is how often the reason is logged while the service is not ready.
 const repeatEvery = time.Minute
 
-// note logs changes, and once a minute the reason with the number of failed checks.
+// note logs changes, and once a minute the reason.
 func (h *Readiness) note(ctx context.Context, err error) {
 	h.mu.Lock()
 	log := h.down != (err != nil)
@@ -198,8 +193,7 @@ func (h *Readiness) note(ctx context.Context, err error) {
 	h.logger.InfoContext(ctx, "ready again")
 }
 
-// Live returns a handler that answers GET and HEAD with 200 {"status":"ok"}, and other
-// methods with 405.
+// Live answers GET and HEAD with 200 {"status":"ok"}, and other methods with 405.
 func Live() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if allowed(w, r) {

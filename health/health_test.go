@@ -130,8 +130,7 @@ func TestDrain_RunningCheck(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, <-answered)
 }
 
-// A check that ignores its context costs neither an endless wait nor a goroutine per
-// probe.
+// A check that ignores its context costs no endless wait and no goroutine per probe.
 func TestReady_CheckHangs(t *testing.T) {
 	t.Parallel()
 	var started, hanging atomic.Int32

@@ -8,31 +8,30 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// Querier runs the statements of [Check] and [Status]: *sql.DB, *sql.Tx, *sql.Conn and
-// sqlx's types satisfy it. Its methods are
+// Querier runs the statements of [Check] and [Status], as *sql.DB, *sql.Tx, *sql.Conn and
+// sqlx's types do:
 //
 //	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 //	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 //	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 type Querier = pg.Querier
 
-// ErrPending means that the database lacks something this code needs. Run [Up], or `host
-// migrate up`.
+// ErrPending means that the schema lacks something. Run [Up], or `host migrate up`.
 var ErrPending = errors.New("schema is older than this program needs")
 
 const versionsSQL = `SELECT set_name, version FROM booking_platform.schema_versions`
 
-// Without this constraint slots can be sold twice. DROP EXTENSION btree_gist CASCADE, for
-// example, drops it without changing a version.
+// Without this constraint slots can be sold twice. DROP EXTENSION btree_gist CASCADE
+// drops it, and changes no version.
 const constraintSQL = `
 SELECT conname FROM pg_catalog.pg_constraint
 WHERE conrelid = to_regclass('booking_platform.bookings') AND conname = 'bookings_no_overlap' AND contype = 'x'
     AND convalidated`
 
-// Check returns nil if the schema has at least the versions this code needs and the
-// constraint against overselling. A newer schema is fine, so that a rolled-back binary
-// and a rolling deployment stay ready. Otherwise the error wraps [ErrPending] or is the
-// database's. Check writes nothing and takes one round trip, two with the set Booking.
+// Check returns nil if the schema has at least the versions that this code needs and the
+// constraint against overselling. A newer schema is fine: a rolled-back binary and a
+// rolling deployment stay ready. The error wraps [ErrPending] or is the database's. Check
+// writes nothing. One round trip, two with the set Booking.
 //
 // If no set was ever applied, its statement fails, and a transaction in q cannot be used
 // afterwards.
@@ -64,8 +63,8 @@ func Check(ctx context.Context, q Querier, sets Set) error {
 		ErrPending)
 }
 
-// Status lists the files of the sets and whether each was applied. It writes nothing and
-// takes one round trip. For a transaction in q see [Check].
+// Status lists the files of the sets and whether each was applied. It writes nothing. One
+// round trip. For a transaction in q see [Check].
 func Status(ctx context.Context, q Querier, sets Set) ([]Migration, error) {
 	names, err := sets.names()
 	if err != nil {
@@ -89,7 +88,7 @@ func Status(ctx context.Context, q Querier, sets Set) ([]Migration, error) {
 	return out, nil
 }
 
-// applied reads the version of each set; none if the table does not exist.
+// applied is empty if the table does not exist.
 func applied(ctx context.Context, q Querier) (map[string]int, error) {
 	versions := map[string]int{}
 	rows, err := q.QueryContext(ctx, versionsSQL)

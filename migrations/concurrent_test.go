@@ -13,10 +13,9 @@ import (
 	"github.com/booking-platform/booking-platform/migrations"
 )
 
-// indexesFile builds an index beside the traffic, as a later release may.
 const indexesFile = "booking/90000_index.sql"
 
-// withIndexes are the files of this release and one that builds an index concurrently.
+// withIndexes adds a file that builds an index concurrently, as a later release may.
 func withIndexes(t *testing.T) fstest.MapFS {
 	t.Helper()
 	files := copyOf(t, migrations.FS())
@@ -66,8 +65,7 @@ func settings(t *testing.T, db *sql.DB) (s string) {
 	return s
 }
 
-// openReader is a transaction that has looked at the bookings and goes on, such as a
-// dump: an index that is built meanwhile has to wait for its end.
+// openReader is a transaction such as a dump's: an index build waits for its end.
 func openReader(t *testing.T, db *sql.DB) *sql.Tx {
 	t.Helper()
 	tx, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
@@ -78,8 +76,7 @@ func openReader(t *testing.T, db *sql.DB) *sql.Tx {
 	return tx
 }
 
-// While an index is built and waits for an old transaction, bookings are made as if
-// nothing were.
+// Bookings are made while an index build waits for an old transaction.
 func TestTrafficGoesOnWhileIndexesAreBuilt(t *testing.T) {
 	t.Parallel()
 	url := testdb.EmptyURL(t)
@@ -122,8 +119,8 @@ func TestTrafficGoesOnWhileIndexesAreBuilt(t *testing.T) {
 	require.NoError(t, migrations.Check(t.Context(), db, migrations.Booking))
 }
 
-// A build that failed half-way is said to be partial, keeps the version where it was,
-// leaves the caller's session as it was, and is simply begun again.
+// A build that failed half-way is reported as partial, keeps version and session
+// settings, and is begun again.
 func TestFailedBuildOfAnIndexIsRepeated(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, full *sql.DB) {
@@ -162,12 +159,11 @@ func TestFailedBuildOfAnIndexIsRepeated(t *testing.T) {
 }
 
 // A statement that waits for the lock of a host that builds an index makes that host wait
-// too, for ever. So the schema, which no host uses yet, is made without that lock.
+// too, for ever. So the schema is made without that lock.
 func TestSchemaIsMadeWithoutTheLockOfTheBuild(t *testing.T) {
 	t.Parallel()
 	url := testdb.EmptyURL(t)
-	// Older programs take the session's lock; this one has to wait for it, and they for
-	// this one's.
+	// Older programs take the session's lock: each waits for the other's.
 	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, url, "the builder's lock is the session's"))
 	builder, err := db.Conn(t.Context())
 	require.NoError(t, err)

@@ -10,8 +10,8 @@ import (
 	"github.com/booking-platform/booking-platform/migrations"
 )
 
-// A service that embeds package webhook alone brings the ledger into its own database
-// before it serves, on as many replicas at once as there are.
+// A service that embeds package webhook alone creates the ledger before it serves, on any
+// number of replicas at once.
 func ExampleUp() {
 	db, err := sql.Open("postgres", os.Getenv("DATABASE_URL"))
 	if err != nil {

@@ -10,16 +10,15 @@ import (
 	"github.com/pressly/goose/v3/lock"
 )
 
-// lockID is the advisory lock of this package: the first eight bytes of the SHA-256 of
-// "booking_platform". goose's default would conflict with a service's own goose.
+// lockID is the first eight bytes of the SHA-256 of "booking_platform". goose's default
+// would conflict with a service's own goose.
 const lockID int64 = 0x14c7c8ac35a94943
 
-// schemaLockID is a second lock, for creating the schema. Waiting for it takes a
-// snapshot, and a concurrent index build waits for older snapshots: with one lock for
-// both they would deadlock.
+// schemaLockID is for creating the schema. Waiting for it takes a snapshot, and a
+// concurrent index build waits for older snapshots: one lock for both would deadlock.
 const schemaLockID = lockID + 1
 
-// The pause between attempts to take the lock, and their number: five minutes.
+// Five minutes altogether.
 const (
 	lockPause = time.Second
 	lockTries = 300
@@ -33,20 +32,19 @@ func lockerOf(db *sql.DB) (lock.SessionLocker, error) {
 	return &txLock{db: db}, nil
 }
 
-// txLock is the lock, held by a transaction on a second connection, because a pooler in
-// transaction mode would run the unlocking of a session lock on another connection. Both
-// kinds conflict with each other.
+// txLock is held by a transaction on a second connection, because a pooler in transaction
+// mode would unlock a session lock on another connection. Both kinds conflict.
 //
-// It has no snapshot, so that concurrent index builds do not wait for it. Hence READ
-// COMMITTED: at REPEATABLE READ or SERIALIZABLE it would keep its first snapshot.
+// It must have no snapshot, for which concurrent index builds would wait: hence READ
+// COMMITTED, where it keeps none.
 type txLock struct {
 	db *sql.DB
 	tx *sql.Tx
 }
 
 const (
-	// Lifts the role's time limits on transactions: this one is idle while the migrations
-	// run. transaction_timeout exists since Postgres 17.
+	// This transaction is idle while the migrations run. transaction_timeout exists since
+	// Postgres 17.
 	endlessSQL = `SELECT set_config(name, '0', true) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'`
 	patientSQL = `SET LOCAL idle_in_transaction_session_timeout = 0`
 	tryLockSQL = `SELECT pg_try_advisory_xact_lock($1::bigint)`
@@ -54,8 +52,8 @@ const (
 
 var errLocked = errors.New("another process is migrating")
 
-// SessionLock tries repeatedly, each time in a new transaction, so that no replica waits
-// inside a statement.
+// SessionLock tries in a new transaction each time, so that no replica waits inside a
+// statement.
 func (b *txLock) SessionLock(ctx context.Context, _ *sql.Conn) error {
 	tick := time.NewTicker(lockPause)
 	defer tick.Stop()
@@ -78,7 +76,7 @@ func (b *txLock) SessionLock(ctx context.Context, _ *sql.Conn) error {
 }
 
 func (b *txLock) try(ctx context.Context) (_ *sql.Tx, err error) {
-	// Not with ctx: its end would end the transaction while the migrations still run.
+	// Not with ctx, whose end would unlock while the migrations still run.
 	tx, err := b.db.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return nil, err
@@ -98,16 +96,15 @@ func (b *txLock) try(ctx context.Context) (_ *sql.Tx, err error) {
 	if _, err := tx.ExecContext(ctx, endlessSQL); err != nil {
 		return nil, err
 	}
-	// The last statement is not a SELECT: its result would stay open, with a snapshot,
-	// until the next statement.
+	// Not a SELECT: its result would stay open, with a snapshot, until the next
+	// statement.
 	if _, err := tx.ExecContext(ctx, patientSQL); err != nil {
 		return nil, err
 	}
 	return tx, nil
 }
 
-// SessionUnlock ends the transaction. If it has ended before, with its connection,
-// another replica may have migrated meanwhile.
+// If the transaction has ended with its connection, another replica may have migrated.
 func (b *txLock) SessionUnlock(context.Context, *sql.Conn) error {
 	if err := b.tx.Commit(); err != nil {
 		return fmt.Errorf("the lock was lost meanwhile: %w", err)
@@ -115,8 +112,8 @@ func (b *txLock) SessionUnlock(context.Context, *sql.Conn) error {
 	return nil
 }
 
-// session is a lock that also restores the settings of the session: a file without a
-// transaction has to SET them for the session, which returns to the caller's pool.
+// session also restores the settings of the session, which returns to the caller's pool:
+// a file without a transaction has to SET them for the session.
 type session struct {
 	lock.SessionLocker
 	lockTimeout, statementTimeout string
@@ -127,7 +124,6 @@ const (
 	restoreSQL  = `SELECT set_config('lock_timeout', $1::text, false), set_config('statement_timeout', $2::text, false)`
 )
 
-// SessionLock reads the settings and takes the lock.
 func (s *session) SessionLock(ctx context.Context, conn *sql.Conn) error {
 	if err := conn.QueryRowContext(ctx, settingsSQL).Scan(&s.lockTimeout, &s.statementTimeout); err != nil {
 		return err
@@ -135,7 +131,6 @@ func (s *session) SessionLock(ctx context.Context, conn *sql.Conn) error {
 	return s.SessionLocker.SessionLock(ctx, conn)
 }
 
-// SessionUnlock restores the settings and releases the lock.
 func (s *session) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
 	_, err := conn.ExecContext(ctx, restoreSQL, s.lockTimeout, s.statementTimeout)
 	return errors.Join(s.SessionLocker.SessionUnlock(ctx, conn), err)

@@ -12,21 +12,21 @@ import (
 //go:embed booking/*.sql webhook/*.sql payments/*.sql auth/*.sql host/*.sql notify/*.sql
 var files embed.FS
 
-// Set names the tables of one or more packages. Sets combine with |, and a set includes
-// those its tables refer to.
+// Set names the tables of packages. Sets combine with |, and include those that their
+// tables refer to.
 type Set uint8
 
 const (
-	// Booking: resources, opening hours, bookings and the deadlines of holds. It needs
-	// the extension btree_gist.
+	// Booking: resources, opening hours, bookings, deadlines of holds. It needs the
+	// extension btree_gist.
 	Booking Set = 1 << iota
 	// Webhook: the ledger of Stripe events.
 	Webhook
 	// Payments: the payments. It includes Booking and Webhook.
 	Payments
-	// Auth: users, sessions and the limits on logins.
+	// Auth: users, sessions, limits on logins.
 	Auth
-	// Host: the maintenance switch of the reference host. No package uses it.
+	// Host: the reference host's maintenance switch. No package uses it.
 	Host
 	// Notify: the outbox of messages. It works without the other sets.
 	Notify
@@ -34,14 +34,14 @@ const (
 	All = Booking | Webhook | Payments | Auth | Host | Notify
 )
 
-// The order in which sets are applied: payments refers to bookings.
+// In the order of application: payments refers to bookings.
 var ordered = []struct {
 	set  Set
 	name string
 }{{Booking, "booking"}, {Webhook, "webhook"}, {Payments, "payments"}, {Auth, "auth"}, {Host, "host"},
 	{Notify, "notify"}}
 
-// names returns the sets in s and those they include, in the order of application.
+// names is in the order of application, and has included sets.
 func (s Set) names() ([]string, error) {
 	if s == 0 || s&^All != 0 {
 		return nil, fmt.Errorf("migrations: unknown set %d", s)
@@ -71,19 +71,19 @@ func (s Set) String() string {
 // goose's format. Each file creates the schema if it is missing and records its version
 // in booking_platform.schema_versions, which [Check] reads.
 //
-// goose reads them, with one provider per folder. golang-migrate does not: it looks for
-// names that end in .up.sql, and finds none. Another tool has to know goose's marks.
+// goose reads them, with one provider per folder; golang-migrate finds none, because
+// their names do not end in .up.sql. Another tool has to know goose's marks.
 //
-// Every folder begins with version 1, so each needs a version table of its own in that
-// tool. [Up] does not know what another tool has applied and would apply it again: do not
-// mix the two, and do not go back to Up later.
+// Every folder begins with version 1, so each needs a version table of its own. [Up] does
+// not know what another tool has applied and would apply it again: do not mix the two,
+// and do not go back to Up later.
 func FS() fs.FS { return files }
 
 // Migration is a file of a set, and whether it was applied.
 type Migration struct {
-	// Set is the folder of the file, such as "booking".
+	// Set is the file's folder, such as "booking".
 	Set string
-	// Version is the number the file begins with, within its set.
+	// Version is the file's number, within its set.
 	Version int
 	// File is the path within [FS].
 	File    string

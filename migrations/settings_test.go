@@ -12,8 +12,7 @@ import (
 	"github.com/booking-platform/booking-platform/migrations"
 )
 
-// withDefaults is an empty database whose connections begin with the settings, as
-// database and as role default.
+// withDefaults is an empty database with these settings, as database and role defaults.
 func withDefaults(t *testing.T, settings ...string) string {
 	t.Helper()
 	url := testdb.Direct(t, testdb.EmptyURL(t), "settings of the role reach new sessions only")
@@ -79,8 +78,7 @@ func TestUp_OtherDefaults(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			files := withIndexes(t)
-			// Longer than the limit on idle transactions, under which the lock's own
-			// falls.
+			// Longer than the limit on idle transactions that the lock's would hit.
 			files[indexesFile].Data = []byte(strings.Replace(string(files[indexesFile].Data), "DROP INDEX",
 				"SELECT pg_sleep(1.5);\nDROP INDEX", 1))
 			_, err := migrations.UpFrom(ctx, db, files, migrations.All)

@@ -15,23 +15,21 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// Up applies the missing files of the sets and returns those it applied, in order. If a
-// file fails, the error is a [*Error], the files before it stay, and Up can be called
-// again.
+// Up applies the missing files of the sets and returns them, in order. If one fails, the
+// error is a [*Error], the files before it stay, and Up can be called again.
 //
-// A file runs in one transaction, and waits at most five seconds for a lock, so that it
-// does not queue a running service's traffic. Files that build indexes of large tables
-// build them concurrently, which is impossible in a transaction. Such a file commits
-// statement by statement, so the next run continues or replaces what a failed one left.
-// It waits up to two minutes for each lock, without blocking others, for transactions
-// that were open before it, such as a dump.
+// A file runs in one transaction and waits at most five seconds for a lock, so that it
+// does not queue a service's traffic. Files that build indexes of large tables do so
+// concurrently, which no transaction can: they commit statement by statement, and the
+// next run continues or replaces what a failed one left. They wait up to two minutes for
+// each lock, without blocking others, for transactions open before them, such as a dump.
 //
 // Safe on any number of replicas: they wait for each other up to five minutes, under an
 // advisory lock, and each file is applied once. If an index build takes longer, the
-// others return an error, and find the index when they are started again. The lock is
-// held by a transaction on a second connection, so db may go through a pooler in
-// transaction mode, and needs two free connections. With a pool limited to one connection
-// the lock is a session lock, which requires a direct connection to Postgres.
+// others return an error, and find the index at the next start. A transaction on a second
+// connection holds the lock, so db may go through a pooler in transaction mode, and needs
+// two free connections. With a pool of one it is a session lock, which requires a direct
+// connection.
 //
 // Behind such a pooler the time limits that a file sets for its session may affect
 // another session; then only the role's limits apply, see docs/database.md.
@@ -58,8 +56,8 @@ func up(ctx context.Context, db *sql.DB, source fs.FS, sets Set) ([]Migration, e
 	return done, nil
 }
 
-// upSet makes a Provider for each call, because one whose first Up failed stays unusable.
-// Closing it would close the caller's database.
+// upSet makes a Provider per call: one whose first Up failed stays unusable, and closing
+// it would close the caller's database.
 func upSet(ctx context.Context, db *sql.DB, source fs.FS, name string) ([]Migration, error) {
 	folder, err := fs.Sub(source, name)
 	if err != nil {
@@ -92,7 +90,7 @@ func upSet(ctx context.Context, db *sql.DB, source fs.FS, name string) ([]Migrat
 			Err:       partial.Err,
 		}
 	} else if pg.SQLState(err) == missingRight {
-		// goose could not create or read the set's version table: another role made the
+		// The role may not create or read the set's version table: another role made the
 		// schema.
 		err = &Error{File: name, SQLState: missingRight, Err: err}
 	} else if err != nil {
@@ -107,7 +105,6 @@ func upSet(ctx context.Context, db *sql.DB, source fs.FS, name string) ([]Migrat
 	return applied, err
 }
 
-// transactional reports whether a file runs in one transaction, the default.
 func transactional(folder fs.FS, file string) bool {
 	content, err := fs.ReadFile(folder, path.Base(file))
 	return err != nil || !strings.Contains(string(content), "-- +goose NO TRANSACTION")
@@ -120,8 +117,8 @@ const (
 	schemaFile      = "(schema)"
 )
 
-// ensureSchema creates the schema for goose's version tables, under a lock: concurrent
-// CREATE SCHEMA IF NOT EXISTS statements can still collide in the catalogue.
+// ensureSchema takes a lock: concurrent CREATE SCHEMA IF NOT EXISTS can still collide in
+// the catalogue.
 func ensureSchema(ctx context.Context, db *sql.DB) error {
 	var exists bool
 	if err := db.QueryRowContext(ctx, schemaExistsSQL).Scan(&exists); err != nil {
@@ -154,23 +151,23 @@ func ensureSchema(ctx context.Context, db *sql.DB) error {
 
 // Error is a failed migration. Unless Partial, it was rolled back.
 type Error struct {
-	// File is the path within [FS]; "(schema)" for the schema itself; the set's folder if
-	// the role may not create or read its version table.
+	// File is the path within [FS]; "(schema)" for the schema; the set's folder if the
+	// role may not create or read its version table.
 	File string
-	// Statement is the one that failed; "" if it was the commit or goose's own.
+	// Statement failed; "" if it was the commit or goose's own.
 	Statement string
-	// SQLState is Postgres's code, such as 42501; "" for other errors.
+	// SQLState is Postgres's code, such as 42501, or "".
 	SQLState string
-	// Partial means that the file runs outside a transaction: the statements before the
-	// failed one stay, and the next [Up] begins with the first again.
+	// Partial: the file runs outside a transaction, so the statements before stay, and
+	// the next [Up] begins with the first again.
 	Partial bool
 	Err     error
 }
 
 const missingRight = "42501" // insufficient_privilege
 
-// Error contains the file, the SQLSTATE, the cause, the beginning of the statement, and
-// for a missing right the statements for a superuser.
+// Error has the file, the SQLSTATE, the cause, the statement's beginning, and for a
+// missing right the statements for a superuser.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "migrations: %s failed ", e.File)
@@ -199,7 +196,6 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// summary shortens a statement to one line for the log.
 func summary(statement string) string {
 	line := strings.Join(strings.Fields(statement), " ")
 	if r := []rune(line); len(r) > 300 {
@@ -208,8 +204,8 @@ func summary(statement string) string {
 	return line
 }
 
-// statements is a log handler that remembers the last statement goose ran, which goose
-// reports only in its verbose log.
+// statements is a log handler that keeps the statement goose runs, which goose reports
+// only in its verbose log.
 type statements struct {
 	mu      sync.Mutex
 	current string
@@ -226,7 +222,7 @@ func (s *statements) last() string {
 // Enabled accepts every level.
 func (s *statements) Enabled(context.Context, slog.Level) bool { return true }
 
-// Handle keeps the statement; any other line means that it succeeded.
+// Any other line means that the statement succeeded.
 func (s *statements) Handle(_ context.Context, r slog.Record) error {
 	statement := ""
 	r.Attrs(func(a slog.Attr) bool {

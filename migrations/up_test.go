@@ -50,7 +50,7 @@ func TestEachSetBringsItsTablesAndNothingElse(t *testing.T) {
 	}
 }
 
-// Every file records its own version: one that forgot would never count as applied.
+// A file that does not record its version would never count as applied.
 func TestStatusFollowsUp(t *testing.T) {
 	t.Parallel()
 	db := testdb.Empty(t)
@@ -80,7 +80,6 @@ func TestThreeHostsAtOnceApplyEachFileOnce(t *testing.T) {
 	})
 }
 
-// threeHosts bring one database up at once, with so many connections each.
 func threeHosts(t *testing.T, url string, connections int) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -130,7 +129,7 @@ CREATE TABLE booking_platform.never_reached (id bigint);
 	require.Len(t, applied, 2, "the files before it stay")
 	require.Equal(t, []string{"payment_events"}, tables(t, db))
 
-	// What was broken is mended, and the same call goes on from there.
+	// The same call continues once the cause is removed.
 	require.False(t, failed.Partial)
 	require.Contains(t, err.Error(), "was rolled back")
 	broken["webhook/90000_broken.sql"].Data = []byte("-- +goose Up\nCREATE TABLE booking_platform.mended (id bigint);\n")
@@ -139,8 +138,7 @@ CREATE TABLE booking_platform.never_reached (id bigint);
 	require.Len(t, applied, 1)
 }
 
-// A migration under traffic gives up on its lock instead of queueing every request behind
-// itself.
+// A migration under traffic gives up its lock instead of queueing every request.
 func TestLockIsGivenUp(t *testing.T) {
 	t.Parallel()
 	db := testdb.Empty(t)
@@ -245,8 +243,7 @@ func TestCheckMissesTheConstraintAndAcceptsANewerSchema(t *testing.T) {
 	require.NoError(t, migrations.Check(t.Context(), db, migrations.Webhook), "the ledger does not need it")
 }
 
-// A role that may not create a schema is told what a superuser has to run, and once that
-// was run it works.
+// A role that may not create a schema is told what a superuser has to run; then it works.
 func TestRoleWithoutRights(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.EmptyURL(t), "SET ROLE is the session's"))
@@ -283,8 +280,7 @@ func TestRoleWithoutRights(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A schema that is there but belongs to another role is told apart, and its remedy is
-// another.
+// A schema of another role has another remedy.
 func TestRoleWithoutRightsInTheSchema(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.EmptyURL(t), "SET ROLE is the session's"))
@@ -319,8 +315,7 @@ func TestRoleWithoutRightsInTheSchema(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Many databases have the extension already, in a schema that no search_path of ours
-// names.
+// In a schema that no search_path of ours names.
 func TestExtensionInAnotherSchema(t *testing.T) {
 	t.Parallel()
 	db := testdb.Empty(t)

@@ -25,7 +25,7 @@ func ExampleNew() {
 	}
 }
 
-// The service's own migrations run once per test binary, after those of the sets.
+// The service's own migrations run once per test binary, after the sets.
 func ExampleTemplate() {
 	databases := &pgtest.Template{
 		Sets: migrations.Payments,

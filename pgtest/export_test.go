@@ -9,7 +9,6 @@ import (
 	"github.com/booking-platform/booking-platform/migrations"
 )
 
-// Candidates returns the names of the ways to try.
 func Candidates(forced string, withURL bool) ([]string, error) {
 	all, err := candidates(forced, withURL)
 	var names []string
@@ -19,8 +18,7 @@ func Candidates(forced string, withURL bool) ([]string, error) {
 	return names, err
 }
 
-// Begin tries ways that fail with the errors, nil for one that works, and returns its
-// description.
+// Begin tries ways that fail with the errors, nil for one that works.
 func Begin(errs ...error) (string, error) {
 	var all []way
 	for i, err := range errs {
@@ -35,8 +33,8 @@ func Begin(errs ...error) (string, error) {
 	return s.by, nil
 }
 
-// Hold is a test binary with a template and a copy. It prints the prefix of its
-// databases' names and runs until the end of its input.
+// Hold is a test binary with a template and a copy. It prints the prefix of their names
+// and runs until the end of its input.
 type Hold struct{}
 
 func (Hold) Run() int {

@@ -10,9 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// freeMemory returns how many bytes can be written to a file system in memory: the
-// smaller of its own limit and the machine's available memory. It fails if dir is not in
-// memory.
+// freeMemory returns how many bytes a file system in memory can take: the smaller of its
+// own limit and the machine's. It fails if dir is not in memory.
 func freeMemory(dir string) (uint64, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {

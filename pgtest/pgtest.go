@@ -18,8 +18,7 @@ import (
 // Runner is a [testing.M].
 type Runner interface{ Run() int }
 
-// Main runs the tests of a package, stops the server if one was started, and exits. Call
-// it from TestMain.
+// Main runs the tests of a package, stops the server, and exits. Call it from TestMain.
 func Main(m Runner) {
 	code := m.Run()
 	if err := stop(); err != nil {
@@ -29,39 +28,37 @@ func Main(m Runner) {
 	os.Exit(code)
 }
 
-// New returns a new database with the tables of the sets, through lib/pq; without a set
-// it has no tables. It is closed and dropped when the test ends, also if connections are
-// open. It fails the test if there is no Postgres.
+// New returns a new database with the tables of the sets, none without a set, through
+// lib/pq. It is closed and dropped when the test ends, also if connections are open. It
+// fails the test if there is no Postgres.
 func New(t testing.TB, sets ...migrations.Set) *sql.DB {
 	t.Helper()
 	return templateOf(sets).New(t)
 }
 
-// URL is [New] for programs that connect themselves. It returns a URL such as
-// postgres://…?sslmode=disable.
+// URL is [New] for programs that connect themselves: postgres://…?sslmode=disable.
 func URL(t testing.TB, sets ...migrations.Set) string {
 	t.Helper()
 	return templateOf(sets).URL(t)
 }
 
-// Template describes a database that is made once per test binary, by the first test that
-// needs it, and copied for each test. Declare it as a variable of the test package:
+// Template is a database that is made once per test binary, when a test first needs it,
+// and copied for each test. Declare it as a variable of the test package:
 //
 //	var databases = pgtest.Template{Sets: migrations.Payments, Migrate: createOrders}
 //
-// Its zero value is an empty database. It is safe for concurrent use and must not be
+// The zero value is an empty database. It is safe for concurrent use and must not be
 // copied after its first use.
 type Template struct {
 	// Sets are created first, by [migrations.Up]. Zero means none.
 	Sets migrations.Set
 
-	// Migrate, if set, then creates the service's own tables, and rows that every test
-	// starts with: by a migration tool or by the service itself. It may take five
-	// minutes.
+	// Migrate then creates the service's own tables, and rows that every test starts
+	// with, within five minutes.
 	Migrate func(ctx context.Context, db *sql.DB) error
 
-	// Driver is the name of the database/sql driver that New and Migrate use. Empty means
-	// "postgres", which is lib/pq; for "pgx" import github.com/jackc/pgx/v5/stdlib.
+	// Driver is the database/sql driver of New and Migrate. Empty means "postgres",
+	// lib/pq; for "pgx" import github.com/jackc/pgx/v5/stdlib.
 	Driver string
 
 	once sync.Once
@@ -69,7 +66,7 @@ type Template struct {
 	err  error
 }
 
-// New returns a new copy of the template. It is closed and dropped when the test ends.
+// New returns a copy, closed and dropped when the test ends.
 func (tp *Template) New(t testing.TB) *sql.DB {
 	t.Helper()
 	databaseURL := tp.URL(t)
@@ -81,9 +78,8 @@ func (tp *Template) New(t testing.TB) *sql.DB {
 	return db
 }
 
-// URL returns the URL of a new copy of the template, such as
-// postgres://…?sslmode=disable, for lib/pq and pgx. The database is dropped when the test
-// ends, with its connections.
+// URL returns the URL of a copy, postgres://…?sslmode=disable, for lib/pq and pgx. The
+// database is dropped when the test ends, with its connections.
 func (tp *Template) URL(t testing.TB) string {
 	t.Helper()
 	s, err := shared()
@@ -102,7 +98,6 @@ var (
 	bySets   = map[migrations.Set]*Template{}
 )
 
-// templateOf returns the template of New and URL for the sets.
 func templateOf(sets []migrations.Set) *Template {
 	var all migrations.Set
 	for _, set := range sets {
@@ -116,7 +111,6 @@ func templateOf(sets []migrations.Set) *Template {
 	return bySets[all]
 }
 
-// migrateTimeout bounds the migrations of a template.
 const migrateTimeout = 5 * time.Minute
 
 func (tp *Template) migrate(ctx context.Context, databaseURL string) error {

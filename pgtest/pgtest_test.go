@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// tables returns the tables of a database that are not those of Postgres.
+// tables returns those that are not Postgres's.
 func tables(t *testing.T, db *sql.DB) (names []string) {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), `SELECT schemaname || '.' || tablename FROM pg_catalog.pg_tables
@@ -45,7 +45,7 @@ func TestNew_TablesOfTheSets(t *testing.T) {
 	require.Error(t, migrations.Check(t.Context(), both, migrations.All))
 }
 
-// Two tests of one template write what both would refuse in one database.
+// Both would refuse the other's in one database.
 func TestNew_DatabasesAreSeparate(t *testing.T) {
 	t.Parallel()
 	for range 4 {
@@ -57,7 +57,7 @@ func TestNew_DatabasesAreSeparate(t *testing.T) {
 	}
 }
 
-// The service's own tables and rows are made once, and are in every copy; through pgx.
+// Made once, and in every copy; through pgx.
 func TestTemplate_OwnTablesAndDriver(t *testing.T) {
 	t.Parallel()
 	var runs atomic.Int64
@@ -84,8 +84,7 @@ func TestTemplate_OwnTablesAndDriver(t *testing.T) {
 	}
 }
 
-// Postgres copies no database that has connections: those that a migration leaves open
-// are ended.
+// Postgres copies no database that has connections.
 func TestTemplate_MigrationLeavesAConnection(t *testing.T) {
 	t.Parallel()
 	databases := &pgtest.Template{Migrate: func(ctx context.Context, db *sql.DB) error {
@@ -109,7 +108,7 @@ func TestTemplate_MigrationLeavesAConnection(t *testing.T) {
 	require.Equal(t, []string{"public.own"}, tables(t, databases.New(t)))
 }
 
-// A migration that fails fails every test with its reason, and is not repeated.
+// Every test fails with the reason, and the migration is not repeated.
 func TestTemplate_MigrationFails(t *testing.T) {
 	t.Parallel()
 	var runs atomic.Int64
@@ -153,7 +152,6 @@ func TestURL_DroppedWithItsTest(t *testing.T) {
 
 func typeName(v any) string { return fmt.Sprintf("%T", v) }
 
-// failing is a test that must fail, without failing the one that runs it.
 type failing struct {
 	testing.TB
 	says string

@@ -18,14 +18,13 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pgenv"
 )
 
-// patience bounds each operation on a server; other tests may keep the machine busy.
+// patience bounds each operation; other tests may keep the machine busy.
 const patience = 60 * time.Second
 
 // session is this test binary's use of a server.
 type session struct {
 	*server
-	// place is the prefix of the names of databases of all test binaries on this server,
-	// run that of this one.
+	// place is the prefix of all test binaries' databases on this server, run this one's.
 	place, run string
 	admin      *sql.DB
 	strategy   string
@@ -91,8 +90,8 @@ func (s *session) connect(ctx context.Context) (err error) {
 		return err
 	}
 	if number >= 150000 && !s.lasting {
-		// By default Postgres 15 copies databases block by block through WAL, which saves
-		// a checkpoint but takes twice the processor time where nothing is synced.
+		// Postgres 15 and later copy through WAL by default, which saves a checkpoint but
+		// takes twice the processor time where nothing is synced.
 		s.strategy = " STRATEGY file_copy"
 	}
 	s.place = "booking_test_" + database + "_"
@@ -120,7 +119,6 @@ func stop() error {
 	return errors.Join(err, current.admin.Close(), current.end())
 }
 
-// clone copies a database for a test and returns its URL.
 func (s *session) clone(t testing.TB, from string) string {
 	t.Helper()
 	name := fmt.Sprintf("%s%d", s.run, s.clones.Add(1))
@@ -143,8 +141,7 @@ func (s *session) clone(t testing.TB, from string) string {
 	return databaseURL
 }
 
-// makeTemplate makes a database that refuses connections, because Postgres copies only
-// databases without any. It returns its name.
+// makeTemplate's database refuses connections: Postgres copies only those without any.
 func (s *session) makeTemplate(tp *Template) (string, error) {
 	if tp.Sets == 0 && tp.Migrate == nil {
 		return "template0", nil
@@ -165,30 +162,27 @@ func (s *session) makeTemplate(tp *Template) (string, error) {
 		if _, err := s.admin.ExecContext(ctx, `ALTER DATABASE "`+name+`" ALLOW_CONNECTIONS false`); err != nil {
 			return err
 		}
-		// Migrate may have left connections of its own open.
+		// Migrate may have left connections open.
 		_, err := s.admin.ExecContext(ctx,
 			`SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = $1::text`, name)
 		return err
 	})
 }
 
-// within bounds an operation on the server.
 func (s *session) within(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return do(ctx)
 }
 
-// create makes a database with the session's settings. Names have letters, digits and
-// underscores only.
+// Names have letters, digits and underscores only.
 func (s *session) create(ctx context.Context, name, from string) error {
 	for {
 		_, err := s.admin.ExecContext(ctx, `CREATE DATABASE "`+name+`" TEMPLATE "`+from+`"`+s.strategy)
 		if err == nil {
 			break
 		}
-		// On a busy machine a session of the template may take longer to end than Postgres
-		// waits.
+		// On a busy machine a session may take longer to end than Postgres waits.
 		if sqlState(err) != "55006" || ctx.Err() != nil {
 			return fmt.Errorf("create %s from %s: %w", name, from, err)
 		}
@@ -210,7 +204,7 @@ const settingsVariable = "TEST_DATABASE_SETTINGS"
 
 var settingName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
 
-// defaultSettings reads name=value pairs, separated by semicolons, from the environment.
+// defaultSettings are name=value pairs, separated by semicolons.
 func defaultSettings() ([][2]string, error) {
 	var settings [][2]string
 	for _, pair := range strings.Split(os.Getenv(settingsVariable), ";") {
@@ -227,8 +221,8 @@ func defaultSettings() ([][2]string, error) {
 	return settings, nil
 }
 
-// applySettings makes the settings defaults of the database, and of the role in that
-// database, which has precedence over both the database's and the role's own.
+// applySettings sets defaults of the database, and of the role in that database, which
+// precede both its and the role's own.
 func (s *session) applySettings(ctx context.Context, database string) error {
 	for _, setting := range s.settings {
 		value := "'" + strings.ReplaceAll(setting[1], "'", "''") + "'"
@@ -243,11 +237,11 @@ func (s *session) applySettings(ctx context.Context, database string) error {
 }
 
 // sweep drops the databases of killed test binaries from a server that others use too.
-// Each test binary holds an advisory lock on its run while it is connected, so a run
-// whose lock is free has ended. Advisory locks belong to one database, the one that
-// TEST_DATABASE_URL names, so its OID is part of the names.
+// Each binary holds an advisory lock on its run while connected, so a run with a free
+// lock has ended. Such locks belong to one database, TEST_DATABASE_URL's, so its OID is
+// part of the names.
 func (s *session) sweep(ctx context.Context) error {
-	// The lock lasts as long as this connection, which is never given back.
+	// The lock lasts as long as this connection.
 	conn, err := s.admin.Conn(ctx)
 	if err != nil {
 		return err
@@ -276,7 +270,7 @@ func (s *session) sweep(ctx context.Context) error {
 	return nil
 }
 
-// dropAll drops the template, and the databases of tests that ended in a panic.
+// dropAll drops the template, and what tests that ended in a panic left.
 func (s *session) dropAll() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -310,8 +304,7 @@ func (s *session) databases(ctx context.Context, begin string) ([]string, error)
 	return names, rows.Err()
 }
 
-// drop ends the connections to a database and drops it. It repeats on 55006: on a busy
-// machine a session may take longer to end than Postgres waits.
+// drop repeats on 55006: a session may take longer to end than Postgres waits.
 func (s *session) drop(ctx context.Context, name string) error {
 	for {
 		err := s.dropOnce(ctx, name)
@@ -328,8 +321,8 @@ func (s *session) drop(ctx context.Context, name string) error {
 func (s *session) dropOnce(ctx context.Context, name string) error {
 	_, err := s.admin.ExecContext(ctx, `DROP DATABASE IF EXISTS "`+name+`" WITH (FORCE)`)
 	if sqlState(err) == "42501" {
-		// Only a superuser may end an autovacuum worker with FORCE. Without FORCE
-		// Postgres ends it.
+		// Only a superuser may end an autovacuum worker with FORCE; Postgres itself ends
+		// it.
 		_, err = s.admin.ExecContext(ctx, `DROP DATABASE IF EXISTS "`+name+`"`)
 	}
 	return err

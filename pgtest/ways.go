@@ -24,7 +24,7 @@ import (
 type server struct {
 	url string
 	by  string
-	// lasting: the server outlives this test binary, which has to remove what it created.
+	// lasting: the server outlives this test binary, which removes what it created.
 	lasting bool
 	end     func() error
 }
@@ -36,7 +36,7 @@ type way struct {
 
 var ways = []way{{"url", byURL}, {"container", byContainer}, {"programs", byPrograms}, {"fetched", byFetched}}
 
-// begin gets a server by the first way that works, and prints why the ones before do not.
+// begin takes the first way that works, and prints why earlier ones do not.
 func begin(ctx context.Context, candidates []way) (*server, error) {
 	var tried []error
 	for _, w := range candidates {
@@ -52,7 +52,7 @@ func begin(ctx context.Context, candidates []way) (*server, error) {
 	return nil, fmt.Errorf("none of these ways works:\n%w", errors.Join(tried...))
 }
 
-// candidates returns the ways to try. A URL that is set is the only one.
+// A URL that is set is the only way.
 func candidates(forced string, withURL bool) ([]way, error) {
 	if forced == "" {
 		if withURL {
@@ -104,17 +104,13 @@ func byEmbedded(ctx context.Context, source embedded.Source) (*server, error) {
 	return &server{url: s.URL(), by: "programs in " + s.Programs() + ", " + described, end: s.Stop}, nil
 }
 
-// memoryFolder is a file system in memory on most Linux machines. On a disk, creating and
-// dropping databases costs more than the tests themselves.
+// memoryFolder: on a disk, databases cost more than the tests themselves.
 const memoryFolder = "/dev/shm"
 
-// enoughMemory is free space for the cluster of one test binary, with others beside it:
-// WAL takes up to 1 GiB, a database 10 MB. Containers have 64 MB by default, which is too
-// little.
+// enoughMemory is for the cluster of one test binary, with others beside it: WAL takes up
+// to 1 GiB, a database 10 MB. Containers have 64 MB by default.
 const enoughMemory = 2 << 30
 
-// clusterFolder makes the folder for a server, in memory if there is enough, and
-// describes it.
 func clusterFolder(memory string, free func(string) (uint64, error)) (dir, described string, err error) {
 	if room, err := free(memory); err == nil && room >= enoughMemory {
 		if dir, err := os.MkdirTemp(memory, "booking-postgres-"); err == nil {
@@ -130,7 +126,7 @@ const (
 	engineTimeout    = 5 * time.Second
 	containerTimeout = 5 * time.Minute
 	stopTimeout      = 30 * time.Second
-	// The image that this version of testcontainers removes leftovers with.
+	// This version of testcontainers removes leftovers with it.
 	reaperImage = "testcontainers/ryuk:0.14.0"
 )
 
@@ -151,8 +147,8 @@ func byContainer(ctx context.Context) (_ *server, err error) {
 		postgres.WithDatabase("booking_platform"), postgres.WithUsername("booking"), postgres.WithPassword("booking"),
 		testcontainers.WithCmdArgs("-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c",
 			"max_connections=200", "-c", "timezone=UTC"),
-		// In memory: copying databases on an engine's disk takes five times as long.
-		// Images of Postgres 18 keep their data elsewhere and do not profit.
+		// On an engine's disk copies take five times as long. Images of Postgres 18 keep
+		// their data elsewhere and do not profit.
 		testcontainers.WithTmpfs(map[string]string{"/var/lib/postgresql/data": "rw"}),
 		postgres.BasicWaitStrategies(),
 	)
@@ -177,7 +173,7 @@ func byContainer(ctx context.Context) (_ *server, err error) {
 	return &server{url: url, by: "a container of " + image, end: end}, nil
 }
 
-// canRun returns an error unless the engine has the images or could pull them. It pulls
+// canRun returns an error unless the engine has or could pull the images. It pulls
 // nothing.
 func canRun(ctx context.Context, images []string) (err error) {
 	// testcontainers panics on some machines without an engine.
@@ -214,8 +210,7 @@ func canRun(ctx context.Context, images []string) (err error) {
 	return nil
 }
 
-// credentials returns those of the user's docker login for the registry of an image, or
-// the empty string.
+// credentials are of the user's docker login for an image's registry, or "".
 func credentials(ctx context.Context, image string) string {
 	_, auth, err := testcontainers.DockerImageAuth(ctx, image)
 	if err != nil {

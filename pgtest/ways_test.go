@@ -63,8 +63,7 @@ func TestBegin_BrokenWayFails(t *testing.T) {
 	}
 }
 
-// Test binaries that share a server leave the databases of the others alone, and drop
-// those of a killed one.
+// Test binaries drop the databases of a killed one, and no others.
 func TestSweep_KilledTestBinary(t *testing.T) {
 	t.Parallel()
 	server := pgtest.URL(t)
@@ -84,7 +83,6 @@ func TestSweep_KilledTestBinary(t *testing.T) {
 	}
 }
 
-// count returns the number of databases with a prefix.
 func count(t *testing.T, server, begin string) (n int) {
 	t.Helper()
 	require.True(t, strings.HasPrefix(begin, "booking_test_"), begin)
@@ -103,8 +101,7 @@ type binary struct {
 	says string
 }
 
-// start runs one with additional environment variables until it has its databases or has
-// failed.
+// start runs one until it has its databases or has failed.
 func start(t *testing.T, env ...string) *binary {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])

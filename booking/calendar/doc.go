@@ -1,22 +1,21 @@
 // Package calendar formats bookings as iCalendar files (RFC 5545).
 //
-// The problem is that customers and staff import bookings into calendar programs, which
-// keep what they imported. In a carelessly written file, a booking that is moved or
-// cancelled becomes a second event, a clock change shifts an hour, a comma truncates a
-// name, and a line break in a name adds lines to the file.
+// The problem is that calendar programs keep what they imported. In a carelessly written
+// file, a booking that is moved or cancelled becomes a second event, a clock change
+// shifts an hour, a comma truncates a name, and a line break in a name adds lines to the
+// file.
 //
 // So [File] formats one booking for its customer and [Feed] those of a resource for
-// staff, as [booking.Store.Feed] returns them. Both are pure functions, without database,
-// clock and network: the same input gives the same bytes. They are safe for concurrent
-// use.
+// staff, as [booking.Store.Feed] returns them. Both are pure functions, safe for
+// concurrent use: the same input gives the same bytes.
 //
-//   - The UID of an event is the booking's id and a domain, and never changes. SEQUENCE
-//     is [booking.Booking.Sequence]. So a program that has the event updates it.
+//   - The UID of an event is the booking's id and a domain, and never changes; SEQUENCE is
+//     [booking.Booking.Sequence]. So a program that has the event updates it.
 //   - Times are in UTC, so that no file depends on the rules of a zone.
 //   - DTSTAMP and LAST-MODIFIED are when the booking last changed.
 //   - Lines end in CRLF and are folded at 75 octets between characters. Text is escaped:
-//     everything that a program may read as the end of a line becomes a line break of the
-//     text, or a space in a name. Other control characters are removed.
+//     whatever a program may read as the end of a line becomes a line break of the text, or
+//     a space in a name. Other control characters are removed.
 //
 // # Which bookings have an event
 //
@@ -34,6 +33,6 @@
 // Serve both as [ContentType]. A feed is protected by its address alone: do not log it.
 // It contains customers' names, but no e-mail addresses and no amounts.
 //
-// The package leaves out invitations that are answered, alarms, and reading: bookings in
-// another calendar do not take slots here.
+// Invitations that are answered, alarms and reading are left out: bookings in another
+// calendar do not take slots here.
 package calendar

@@ -10,17 +10,17 @@ import (
 
 // FeedOptions configure [Feed]; the zero value works.
 type FeedOptions struct {
-	// Refresh is how often calendar programs are asked to reload, in whole minutes; 0
-	// means 15. They may ignore it.
+	// Refresh asks calendar programs to reload, in whole minutes; 0 means 15. They may
+	// ignore it.
 	Refresh time.Duration
 }
 
 // Feed formats bookings of one resource for staff, in the given order. The calendar is
-// named after the resource, and each event after the customer and the offer, with the
-// party in brackets if it is more than one. The description has the party, the status,
-// the phone number, the reference and the customer's note. Expired holds are left out;
-// pass none that have expired and are not released, as [booking.Store.Feed] does. An
-// event takes about 500 bytes, at most about 15 KB.
+// named after the resource, an event after the customer and the offer, with the party in
+// brackets if it is more than one. The description has the party, the status, the phone
+// number, the reference and the customer's note. Expired holds are left out; pass none
+// that are not yet released, as [booking.Store.Feed] does. An event takes about 500
+// bytes, at most about 15 KB.
 //
 // For domain see [File]. The errors are an invalid domain or option, and a booking of
 // another resource.

@@ -98,7 +98,7 @@ func TestFeed_ManyBookings(t *testing.T) {
 	began := time.Now()
 	file, err := calendar.Feed(domain, court, many, calendar.FeedOptions{})
 	require.NoError(t, err)
-	// It takes about 15 ms. The limit allows for a slow machine, not for quadratic work.
+	// It takes 15 ms; the limit is for quadratic work, not for a slow machine.
 	require.Less(t, time.Since(began), 5*time.Second)
 	require.Less(t, len(file), 2000*500, "bytes")
 	events := read(t, file).Events()
@@ -133,8 +133,7 @@ func BenchmarkFeed(b *testing.B) {
 	}
 }
 
-// A booking that is moved and cancelled stays one event in file and feed, and SEQUENCE
-// grows.
+// A booking that is moved and cancelled stays one event, and SEQUENCE grows.
 func TestFileAndFeed_RescheduledThenCancelled(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

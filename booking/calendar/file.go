@@ -16,15 +16,14 @@ import (
 // FileOptions configure [File]; the zero value works.
 type FileOptions struct {
 	// Link is the booking's page: an absolute http or https URL, or "". Customers forward
-	// files: with an owner token in the link, every recipient can cancel the booking.
+	// files: with an owner token in it, every recipient can cancel the booking.
 	Link string
-	// Organizer is the seller's e-mail address, or "". RFC 5546 requires one; calendar
-	// programs do not.
+	// Organizer is the seller's e-mail address, or "". RFC 5546 requires one, programs do
+	// not.
 	Organizer string
 }
 
-// NoFileError means that a booking has no file for its customer, because it is a hold or
-// a block.
+// NoFileError means that a booking has no file: it is a hold, expired, or a block.
 type NoFileError struct {
 	ID     string
 	Kind   booking.Kind
@@ -39,8 +38,8 @@ func (e *NoFileError) Error() string {
 // the offer, with the resource's description. The domain, a host name of the caller's,
 // ends the event's UID and must never change, or later files add second events.
 //
-// The error is a [*NoFileError] if the booking has no file. Other errors are an invalid
-// domain or option, and a booking of another resource.
+// The error is a [*NoFileError], or an invalid domain or option, or a booking of another
+// resource.
 func File(domain string, r booking.Resource, b booking.Booking, opts FileOptions) ([]byte, error) {
 	if b.Kind == booking.KindBlock || statuses[b.Status] == "" || b.Status == booking.StatusPending {
 		return nil, &NoFileError{ID: b.ID, Kind: b.Kind, Status: b.Status}
@@ -70,8 +69,7 @@ func File(domain string, r booking.Resource, b booking.Booking, opts FileOptions
 	return write(cal)
 }
 
-// withOffer adds the name of the booking's offer, or its slug if the resource no longer
-// has it.
+// A resource may no longer have the offer; its slug then stands for the name.
 func withOffer(name string, r booking.Resource, b booking.Booking) string {
 	if b.Offer == "" {
 		return name
@@ -87,8 +85,7 @@ func withOffer(name string, r booking.Resource, b booking.Booking) string {
 // ContentType is the media type of calendar files.
 const ContentType = "text/calendar; charset=utf-8"
 
-// statuses maps statuses to those of iCalendar. Bookings with other statuses have no
-// event.
+// statuses lists those with an event.
 var statuses = map[booking.Status]ics.ObjectStatus{
 	booking.StatusPending: ics.ObjectStatusTentative, booking.StatusConfirmed: ics.ObjectStatusConfirmed,
 	booking.StatusCompleted: ics.ObjectStatusConfirmed,
@@ -102,7 +99,7 @@ func newCalendar() *ics.Calendar {
 	return cal
 }
 
-// newEvent adds an event with what customers and staff both see.
+// newEvent adds what customers and staff both see.
 func newEvent(cal *ics.Calendar, domain string, b booking.Booking) *ics.VEvent {
 	event := cal.AddEvent(b.ID + "@" + domain)
 	event.SetDtStampTime(b.UpdatedAt)
@@ -134,7 +131,7 @@ func check(domain string, r booking.Resource, b booking.Booking) error {
 	return nil
 }
 
-// isLink accepts "" and an absolute http or https URL, which is written unescaped.
+// isLink accepts "" and an http or https URL, which is written unescaped.
 func isLink(s string) bool {
 	if s == "" {
 		return true
@@ -152,20 +149,19 @@ func isAddress(s string) bool {
 	return err == nil && parsed.Name == "" && parsed.Address == s && isWord(s)
 }
 
-// isWord reports whether s is printable without spaces. golang-ical escapes only text;
-// other values must not contain the end of a line.
+// isWord excludes line ends and spaces: golang-ical escapes only text.
 func isWord(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s,
 		func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) })
 }
 
-// lineBreaks are what programs may read as the end of a line, in Unicode too. golang-ical
-// escapes \n only; a lone \r would let a name add lines to the file.
+// lineBreaks are what programs may read as the end of a line. golang-ical escapes \n
+// only; a lone \r would let a name add lines to the file.
 var lineBreaks = strings.NewReplacer(
 	"\r\n", "\n", "\r", "\n", "\v", "\n", "\f", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n",
 )
 
-// lines returns a text of several lines in valid UTF-8, on which folding depends.
+// lines is in valid UTF-8, on which folding depends.
 func lines(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {
@@ -175,5 +171,4 @@ func lines(s string) string {
 	}, lineBreaks.Replace(s))
 }
 
-// line returns a text of one line.
 func line(s string) string { return strings.ReplaceAll(lines(s), "\n", " ") }

@@ -174,7 +174,6 @@ func TestFile_InvalidArguments(t *testing.T) {
 	}
 }
 
-// written returns the name and description in a file.
 func written(t tester, name, description string) (summary, body string) {
 	t.Helper()
 	r := court
@@ -282,7 +281,7 @@ func TestText_RandomInput(t *testing.T) {
 	})
 }
 
-// isPlain reports whether a text changes only by escapes.
+// isPlain: a text changes only by escapes.
 func isPlain(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
 		return r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029

@@ -27,7 +27,6 @@ var court = booking.Resource{
 	Offers:      []booking.Offer{{Slug: "long", Name: "An hour and a half"}},
 }
 
-// sold is a confirmed booking of the court, changed by the functions.
 func sold(change ...func(*booking.Booking)) booking.Booking {
 	start := time.Date(2026, 12, 1, 10, 0, 0, 0, time.UTC)
 	b := booking.Booking{
@@ -48,7 +47,7 @@ type tester interface {
 	Helper()
 }
 
-// read checks the file's lines and parses it with an independent library.
+// read checks the lines and parses with an independent library.
 func read(t tester, file []byte) *ical.Calendar {
 	t.Helper()
 	text := string(file)
@@ -69,7 +68,6 @@ func read(t tester, file []byte) *ical.Calendar {
 	return cal
 }
 
-// event returns the only event of a file.
 func event(t tester, file []byte) ical.Event {
 	t.Helper()
 	cal := read(t, file)
@@ -78,7 +76,6 @@ func event(t tester, file []byte) ical.Event {
 	return cal.Events()[0]
 }
 
-// text returns a property's only value, unescaped.
 func text(t tester, props ical.Props, name string) string {
 	t.Helper()
 	require.Len(t, props.Values(name), 1, name)
@@ -89,7 +86,6 @@ func text(t tester, props ical.Props, name string) string {
 	return values[0]
 }
 
-// instant returns a property's only value, which must be in UTC.
 func instant(t tester, props ical.Props, name string) time.Time {
 	t.Helper()
 	require.Len(t, props.Values(name), 1, name)

@@ -11,9 +11,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// field is a key of an object, in the order in which it is written. read sets the
-// variable that the field belongs to; write returns its value, or nil to leave the field
-// out.
+// field is a key of an object. read sets the variable that it belongs to; write returns
+// its value, or nil to leave it out.
 type field struct {
 	key string
 	kind
@@ -24,7 +23,6 @@ type kind struct {
 	write func() *yaml.Node
 }
 
-// unless leaves the field out of what is written if its value is the default.
 func (k kind) unless(isDefault bool) kind {
 	if isDefault {
 		k.write = func() *yaml.Node { return nil }
@@ -32,8 +30,7 @@ func (k kind) unless(isDefault bool) kind {
 	return k
 }
 
-// resourceFields binds the fields of a resource. Amounts are in the currency that it has
-// already.
+// resourceFields reads amounts in the currency that r has already.
 func resourceFields(r *booking.Resource) []field {
 	return []field{
 		{"slug", text(&r.Slug)},

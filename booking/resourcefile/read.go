@@ -1,13 +1,13 @@
 // Package resourcefile reads and writes resources as YAML or JSON files.
 //
 // The problem is that people write these files: a wrong unit or a misspelt field must not
-// change what is sold. So durations are written as "1h30m", opening hours as
-// "9:00-12:30" and prices as "25.00", with exactly the digits of their currency; an
-// unknown field is an error; and all errors are reported at once, with line and field.
-// docs/resources.md describes every field.
+// change what is sold. So durations are "1h30m", opening hours "9:00-12:30" and prices
+// "25.00", with exactly the digits of their currency; an unknown field is an error; and
+// all errors are reported at once, with line and field. docs/resources.md describes every
+// field.
 //
-// The package has no access to the database: [booking.Store.ApplyResource] compares with
-// the existing resource and its bookings.
+// The package does not use the database: [booking.Store.ApplyResource] compares with the
+// existing resource and its bookings.
 package resourcefile
 
 import (
@@ -25,9 +25,9 @@ import (
 // MaxSize is the largest file that is read, in bytes.
 const MaxSize = 1 << 20
 
-// Read reads the resources of a file in YAML or JSON: one, a list, or several documents
-// of either. Each is as [booking.Store.ApplyResource] takes it: a field that the file
-// leaves out has its default, and Active is true. The error is [Problems].
+// Read reads YAML or JSON: one resource, a list, or several documents of either, each as
+// [booking.Store.ApplyResource] takes it: fields left out have their defaults, and Active
+// is true. The error is [Problems].
 func Read(data []byte) ([]booking.Resource, error) {
 	if len(data) > MaxSize {
 		return nil, Problems{{Text: fmt.Sprintf("the file is larger than %d bytes", MaxSize)}}
@@ -76,10 +76,9 @@ func Read(data []byte) ([]booking.Resource, error) {
 	return out, nil
 }
 
-// maxNodes bounds the size that a file can expand to by aliases of aliases.
+// maxNodes bounds what aliases of aliases can expand to.
 const maxNodes = 200_000
 
-// reader walks through the nodes of a file and collects the problems.
 type reader struct {
 	problems Problems
 	nodes    int
@@ -89,7 +88,7 @@ func (r *reader) add(n *yaml.Node, path, text string) {
 	r.problems = append(r.problems, Problem{n.Line, path, text})
 }
 
-// node resolves an alias. It returns false after maxNodes nodes.
+// node resolves an alias, and returns false after maxNodes nodes.
 func (r *reader) node(n *yaml.Node) (*yaml.Node, bool) {
 	if r.nodes++; r.nodes == maxNodes {
 		r.problems = append(r.problems, Problem{n.Line, "", "repeats too much by aliases"})
@@ -101,15 +100,14 @@ func (r *reader) node(n *yaml.Node) (*yaml.Node, bool) {
 	return n, r.nodes < maxNodes
 }
 
-// entry is a key of a mapping and its value, which is not an alias.
+// entry is a key of a mapping and its value, never an alias.
 type entry struct {
 	key   string
 	line  int
 	value *yaml.Node
 }
 
-// object returns the entries of a mapping. known is the list of allowed keys; an empty
-// list allows all.
+// object returns a mapping's entries. Without known, all keys are allowed.
 func (r *reader) object(n *yaml.Node, path string, known ...string) []entry {
 	n, ok := r.node(n)
 	if !ok {
@@ -145,8 +143,6 @@ func (r *reader) object(n *yaml.Node, path string, known ...string) []entry {
 	return out
 }
 
-// fields reads a mapping into fields, reports those of required that are missing, and
-// returns the entries.
 func (r *reader) fields(n *yaml.Node, path string, fields []field, required ...string) []entry {
 	known := make([]string, 0, len(fields))
 	for _, f := range fields {
@@ -166,7 +162,6 @@ func (r *reader) fields(n *yaml.Node, path string, fields []field, required ...s
 	return entries
 }
 
-// list returns the items of a sequence.
 func (r *reader) list(n *yaml.Node, path string) []*yaml.Node {
 	n, ok := r.node(n)
 	if !ok {
@@ -179,8 +174,7 @@ func (r *reader) list(n *yaml.Node, path string) []*yaml.Node {
 	return n.Content
 }
 
-// scalar returns a value as it is written in the file. The value must have one of the
-// tags, or the problem is want.
+// scalar returns a value as written. Without one of the tags, the problem is want.
 func (r *reader) scalar(n *yaml.Node, path, want string, tags ...string) (string, bool) {
 	n, ok := r.node(n)
 	if !ok {
@@ -193,7 +187,7 @@ func (r *reader) scalar(n *yaml.Node, path, want string, tags ...string) (string
 	return n.Value, true
 }
 
-// resource reads one resource. Problems name it by its slug, or by name if it has none.
+// Problems name the resource by its slug, else by name.
 func (r *reader) resource(n *yaml.Node, name string) booking.Resource {
 	before := len(r.problems)
 	path := name
@@ -210,7 +204,6 @@ func (r *reader) resource(n *yaml.Node, name string) booking.Resource {
 	return out
 }
 
-// peek returns a text field of a mapping, or "".
 func peek(n *yaml.Node, key string) string {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
@@ -234,8 +227,7 @@ func peek(n *yaml.Node, key string) string {
 	return ""
 }
 
-// validate adds the problems that package booking finds, except in fields that have one
-// already.
+// validate adds the problems that package booking finds, except in fields that have one.
 func (r *reader) validate(resource booking.Resource, path string, line int, entries []entry, before int) {
 	var invalid *booking.ValidationError
 	if !errors.As(resource.Validate(), &invalid) {
@@ -269,7 +261,7 @@ func has(entries []entry, key string) bool {
 	return slices.ContainsFunc(entries, func(e entry) bool { return e.key == key })
 }
 
-// join appends a key to a path. A key that cannot be printed is quoted, a long one cut.
+// A key that cannot be printed is quoted, a long one cut.
 func join(path, key string) string {
 	if len(key) > 64 {
 		key = key[:64] + "…"
@@ -286,7 +278,7 @@ func join(path, key string) string {
 
 // Problem is one mistake in a file.
 type Problem struct {
-	// Line counts from 1; 0 if it is unknown.
+	// Line counts from 1; 0 is unknown.
 	Line int
 	// Path is the field: "studio.offers[0].price".
 	Path string
@@ -294,7 +286,7 @@ type Problem struct {
 	Text string
 }
 
-// Problems is the error of [Read]: all mistakes, in the order of their lines.
+// Problems is the error of [Read]: all mistakes, by line.
 type Problems []Problem
 
 const maxListed = 100

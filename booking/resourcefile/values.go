@@ -39,7 +39,7 @@ func boolean(b *bool) kind {
 	}
 }
 
-// negated is a boolean whose variable has the opposite value of the field.
+// negated is a boolean that the file says the other way round.
 func negated(b *bool) kind {
 	return kind{
 		func(r *reader, n *yaml.Node, path string) {
@@ -65,7 +65,7 @@ func number(i *int) kind {
 	}
 }
 
-// positive is a number for which 0 in package booking means the default.
+// positive is a number whose 0 means a default in package booking.
 func positive(i *int) kind { return nonzero(number(i), i) }
 
 func duration(d *time.Duration) kind {
@@ -84,10 +84,10 @@ func duration(d *time.Duration) kind {
 	}
 }
 
-// length is a duration for which 0 in package booking means the default.
+// length is a duration whose 0 means a default in package booking.
 func length(d *time.Duration) kind { return nonzero(duration(d), d) }
 
-// nonzero refuses 0 in a file: a field with the default is left out.
+// nonzero refuses 0 in a file: leave the field out for the default.
 func nonzero[T int | time.Duration](k kind, value *T) kind {
 	return kind{func(r *reader, n *yaml.Node, path string) {
 		before := len(r.problems)
@@ -98,7 +98,7 @@ func nonzero[T int | time.Duration](k kind, value *T) kind {
 	}, k.write}
 }
 
-// amount is money in minor units, as a decimal number with or without quotes.
+// amount is a decimal number with or without quotes, kept in minor units.
 func amount(minor *int64, currency string) kind {
 	return kind{
 		func(r *reader, n *yaml.Node, path string) {
@@ -119,7 +119,7 @@ func amount(minor *int64, currency string) kind {
 	}
 }
 
-// units are those of a duration, the longest first. A day is 24 hours.
+// A day is 24 hours.
 var units = []struct {
 	name   string
 	length time.Duration
@@ -128,7 +128,7 @@ var units = []struct {
 // What the form allows adds up without overflow.
 var durationForm = regexp.MustCompile(`^(?:(\d{1,5})d)?(?:(\d{1,7})h)?(?:(\d{1,8})m)?(?:(\d{1,9})s)?$`)
 
-// parseDuration reads a duration such as "45m", "1h30m" or "14d".
+// parseDuration reads "45m", "1h30m" or "14d".
 func parseDuration(text string) (time.Duration, error) {
 	found := durationForm.FindStringSubmatch(text)
 	if found == nil || text == "" {
@@ -142,7 +142,6 @@ func parseDuration(text string) (time.Duration, error) {
 	return sum, nil
 }
 
-// formatDuration writes what parseDuration reads, in whole seconds.
 func formatDuration(d time.Duration) string {
 	var out strings.Builder
 	for _, unit := range units {
@@ -157,8 +156,8 @@ func formatDuration(d time.Duration) string {
 	return out.String()
 }
 
-// documents parses a file into one tree per document. JSON has its own parser, because
-// YAML does not allow some of its escapes and tabs.
+// documents returns one tree per document. JSON has its own parser: YAML refuses some of
+// its escapes and tabs.
 func documents(data []byte) ([]*yaml.Node, error) {
 	if begin := bytes.TrimSpace(data); len(begin) > 0 && (begin[0] == '{' || begin[0] == '[') && json.Valid(begin) {
 		t := &jsonTree{dec: json.NewDecoder(bytes.NewReader(data)), data: data, line: 1}
@@ -193,7 +192,6 @@ func yamlProblem(err error) error {
 	return Problems{{Text: "is not YAML: " + strings.TrimPrefix(text, "yaml: ")}}
 }
 
-// jsonTree builds nodes from the tokens of valid JSON.
 type jsonTree struct {
 	dec  *json.Decoder
 	data []byte
@@ -202,7 +200,7 @@ type jsonTree struct {
 	at   int64
 }
 
-// here sets the line of the token that was just read. No token contains a line break.
+// here sets the line of the last token. No token contains a line break.
 func (t *jsonTree) here(n yaml.Node) *yaml.Node {
 	t.line += bytes.Count(t.data[t.at:t.dec.InputOffset()], []byte{'\n'})
 	t.at = t.dec.InputOffset()

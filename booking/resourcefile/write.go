@@ -10,8 +10,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// Write writes resources as YAML: one as a mapping, several as a list. [Read] returns
-// them again, without their ids and times.
+// Write writes YAML: one resource as a mapping, several as a list. [Read] returns them
+// again, without ids and times.
 func Write(w io.Writer, resources ...booking.Resource) error {
 	enc := yaml.NewEncoder(w)
 	enc.SetIndent(2)
@@ -41,7 +41,7 @@ func mapping(fields []field) *yaml.Node {
 	return n
 }
 
-// textNode is in quotes if plain text would be read as something else.
+// textNode quotes text that would be read as something else.
 func textNode(s string) *yaml.Node {
 	n := &yaml.Node{}
 	n.SetString(s)

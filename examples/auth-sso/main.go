@@ -4,8 +4,8 @@
 //	DATABASE_URL=postgres://… go run ./examples/auth-sso
 //
 // Without OIDC_CLIENT_ID it serves a provider of its own below /provider, on whose page
-// you choose a person. users.go has the table, sso.go the sign-on, and this file the
-// guarded routes.
+// you choose a person. users.go has the table, sso.go the sign-on, this file the guarded
+// routes.
 package main
 
 import (
@@ -86,7 +86,7 @@ func newService(ctx context.Context, db *sql.DB, url, secret string, p provider)
 	return &service{url: url, users: users{db}, auth: a, provider: p}, err
 }
 
-// routes returns the routes: public ones, those of every user, and those of admins.
+// routes are public, for every user, or for admins.
 func (s *service) routes() http.Handler {
 	mux := http.NewServeMux()
 	if s.provider.clientID == "" {

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// started runs the service on an empty database, with its own provider.
+// started is the service on an empty database, with its own provider.
 func started(t *testing.T) (address string, db *sql.DB) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -35,7 +35,6 @@ func started(t *testing.T) (address string, db *sql.DB) {
 	return address, db
 }
 
-// browser has cookies of its own.
 type browser struct {
 	t       *testing.T
 	address string
@@ -61,7 +60,7 @@ func (b *browser) do(method, path string) (int, string, string) {
 	return resp.StatusCode, resp.Request.URL.Path, string(body)
 }
 
-// signOn opens a page, is sent to the provider, and chooses the person there.
+// signOn opens a page and chooses the person at the provider.
 func (b *browser) signOn(path, person string) (int, string, string) {
 	b.t.Helper()
 	_, at, page := b.do(http.MethodGet, path)
@@ -104,8 +103,8 @@ func TestSignOn_Uninvited(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, status)
 }
 
-// An invitation is bound to the person of the first sign-on: another subject with that
-// address gets nothing, and the person keeps access when the address changes.
+// An invitation is bound to the subject of the first sign-on, whatever the address
+// becomes; another subject with that address gets nothing.
 func TestSignOn_SubjectCounts(t *testing.T) {
 	t.Parallel()
 	address, db := started(t)
@@ -122,8 +121,7 @@ func TestSignOn_SubjectCounts(t *testing.T) {
 	require.ErrorIs(t, err, sql.ErrNoRows, "the provider has not verified the address")
 }
 
-// A callback without the state of this browser, or with another browser's code, starts no
-// session.
+// A foreign state, or another browser's code, starts no session.
 func TestCallback_ForeignState(t *testing.T) {
 	t.Parallel()
 	address, _ := started(t)
@@ -164,8 +162,7 @@ func TestGuards(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, status)
 }
 
-// Disabling ends the sessions with the next request, also after the user is enabled
-// again, and prevents another sign-on meanwhile.
+// The sessions stay ended after the user is enabled again.
 func TestDisable_EndsSessions(t *testing.T) {
 	t.Parallel()
 	address, db := started(t)

@@ -19,8 +19,8 @@ var people = []identity{
 	{Subject: "person-3", Email: "eve@example.com", EmailVerified: true},
 }
 
-// ownProvider serves as much of OpenID Connect as the example needs, without a password:
-// for development only.
+// ownProvider is as much of OpenID Connect as the example needs, without a password: for
+// development only.
 func ownProvider(mux *http.ServeMux, appURL string) provider {
 	p := provider{
 		authorizeURL: appURL + "/provider/authorize", tokenURL: appURL + "/provider/token",

@@ -18,7 +18,7 @@ import (
 	"github.com/booking-platform/booking-platform/auth"
 )
 
-// provider is an OpenID Connect provider, with the addresses of its discovery document.
+// provider is an OpenID Connect provider, by its discovery document.
 type provider struct{ authorizeURL, tokenURL, userinfoURL, clientID, clientSecret string }
 
 // identity is the provider's answer about the person.
@@ -28,11 +28,10 @@ type identity struct {
 	EmailVerified bool   `json:"email_verified"`
 }
 
-// flowCookie keeps the state of one sign-on in the browser, from /login to /callback.
+// flowCookie keeps the state of a sign-on, from /login to /callback.
 const flowCookie = "sign_on"
 
-// login redirects to the provider. The parameter next is the page to return to;
-// RequirePage sets it.
+// login redirects to the provider. RequirePage sets the parameter next.
 func (s *service) login(w http.ResponseWriter, r *http.Request) {
 	state, verifier := rand.Text(), rand.Text()+rand.Text()
 	http.SetCookie(w, &http.Cookie{
@@ -49,7 +48,6 @@ func (s *service) login(w http.ResponseWriter, r *http.Request) {
 	}.Encode(), http.StatusSeeOther)
 }
 
-// callback starts a session for the person that the provider identified.
 func (s *service) callback(w http.ResponseWriter, r *http.Request) {
 	var flow url.Values
 	if cookie, err := r.Cookie(flowCookie); err == nil {
@@ -80,8 +78,8 @@ func (s *service) callback(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, auth.SafeNext(flow.Get("next")), http.StatusSeeOther)
 }
 
-// identify exchanges the code for a token and asks whose it is. The answer comes from the
-// provider itself over TLS, and needs no other signature.
+// identify exchanges the code for a token and asks whose it is. The provider itself
+// answers, over TLS, so no other signature is needed.
 func (p provider) identify(ctx context.Context, code, verifier, redirectURI string) (identity, error) {
 	form := url.Values{
 		"grant_type": {"authorization_code"}, "code": {code}, "code_verifier": {verifier},
@@ -115,7 +113,6 @@ func (p provider) identify(ctx context.Context, code, verifier, redirectURI stri
 
 var client = &http.Client{Timeout: 10 * time.Second}
 
-// fetch sends a request and decodes its JSON response.
 func fetch(req *http.Request, into any) error {
 	req.Header.Set("Accept", "application/json")
 	resp, err := client.Do(req)

@@ -12,7 +12,7 @@ import (
 )
 
 // The service's own table. People are invited by address; their first sign-on stores the
-// subject, the name by which the provider knows them for good.
+// subject, which the provider never changes.
 const usersSQL = `
 CREATE SCHEMA IF NOT EXISTS staff;
 CREATE TABLE IF NOT EXISTS staff.users (
@@ -28,7 +28,7 @@ ON CONFLICT (email) DO NOTHING`
 // users implements auth.Users on the table.
 type users struct{ db *sql.DB }
 
-// Authenticate refuses every password, because these users sign on at the provider.
+// Authenticate refuses every password: these users sign on at the provider.
 func (users) Authenticate(context.Context, string, string) (auth.User, error) {
 	return auth.User{}, auth.ErrCredentials
 }
@@ -48,8 +48,8 @@ func (u users) User(ctx context.Context, id string) (auth.User, error) {
 	return user, err
 }
 
-// signedOn returns the id of the user with this subject, or sql.ErrNoRows. An address
-// counts at the first sign-on only, and only if the provider has verified it.
+// signedOn returns the user's id, or sql.ErrNoRows. An address counts at the first
+// sign-on only, if the provider has verified it.
 func (u users) signedOn(ctx context.Context, who identity) (id string, err error) {
 	err = u.db.QueryRowContext(ctx, `UPDATE staff.users SET subject = $1
 		WHERE (subject = $1 OR (subject IS NULL AND email = $2 AND $3)) AND NOT disabled RETURNING id`,
@@ -69,8 +69,8 @@ func (s *service) listUsers(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(list)
 }
 
-// disableUser disables a user and ends the user's sessions in one transaction, so that
-// they do not continue when the user is enabled again.
+// disableUser ends the sessions in the same transaction, so that they stay ended when the
+// user is enabled again.
 func (s *service) disableUser(w http.ResponseWriter, r *http.Request) {
 	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
 	if err != nil {

@@ -1,11 +1,11 @@
 // Command booking-shop sells the hours of a tennis court: packages booking, payments and
-// webhook in a service that has its own table of orders and plain net/http.
+// webhook in a service with its own table of orders and plain net/http.
 //
 //	DATABASE_URL=postgres://… go run ./examples/booking-shop
 //
 // Without STRIPE_SECRET_KEY it serves the Stripe stand-in below /stripe, with a pay page.
-// shop.go has the orders, and marks one as paid in the transaction that confirms its
-// booking; this file connects the packages.
+// shop.go marks an order as paid in the transaction that confirms its booking; this file
+// connects the packages.
 package main
 
 import (
@@ -46,7 +46,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// Stripe redirects customers to APP_URL, so it is the address that their browsers use.
+	// Stripe redirects customers to APP_URL: the address that their browsers use.
 	url := cmp.Or(os.Getenv("APP_URL"), "http://"+listener.Addr().String())
 	account := account{key: os.Getenv("STRIPE_SECRET_KEY"), webhookSecret: os.Getenv("STRIPE_WEBHOOK_SECRET")}
 	var fake *stripetest.Server
@@ -71,7 +71,7 @@ type account struct {
 	api                string // the address of a fake; empty for Stripe's
 }
 
-// newFake returns a fake Stripe, to be served below /stripe of the shop.
+// newFake is served below /stripe of the shop.
 func newFake(url string) (*stripetest.Server, account, error) {
 	a := account{stripetest.SecretKey, stripetest.WebhookSecret, url + "/stripe"}
 	fake, err := stripetest.New(stripetest.Options{SecretKey: a.key, PublicURL: a.api, WebhookURL: url + "/webhook",
@@ -110,7 +110,7 @@ func newShop(ctx context.Context, db *sql.DB, url string, stripe account) (*shop
 	return s, err
 }
 
-// background does the background work of each package until ctx ends.
+// background works until ctx ends. It is safe on every replica.
 func (s *shop) background(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.bookings.Run(ctx) })             // releases expired holds
@@ -119,7 +119,6 @@ func (s *shop) background(ctx context.Context) error {
 	return group.Wait()
 }
 
-// run serves the shop, and the fake if there is one, until ctx ends.
 func (s *shop) run(ctx context.Context, listener net.Listener, fake *stripetest.Server) error {
 	mux := s.routes()
 	group, ctx := errgroup.WithContext(ctx)

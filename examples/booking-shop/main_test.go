@@ -48,8 +48,8 @@ func start(t *testing.T) fixture {
 	return fixture{s, stripe, server.URL}
 }
 
-// form returns the front page's form with its second slot, filled in: the first may begin
-// any moment, and a hold ends when its slot begins.
+// form is the front page's form with its second slot: the first may begin any moment, and
+// a hold ends when its slot begins.
 func form(t *testing.T, address string) url.Values {
 	t.Helper()
 	_, page := answer(t)(http.Get(address))
@@ -76,7 +76,6 @@ func answer(t *testing.T) func(*http.Response, error) (*http.Response, string) {
 	}
 }
 
-// status returns an order's status, and that of its booking if it is known to the order.
 func (s fixture) status(t *testing.T, order string) (status string, booked booking.Status) {
 	t.Helper()
 	var id sql.NullString
@@ -124,8 +123,8 @@ func TestShop_BooksAndPays(t *testing.T) {
 	require.Equal(t, int64(2500), s.stripe.Balance()["eur"].Kept())
 }
 
-// While the order cannot be written, the payment is not applied either; then the next
-// delivery commits both.
+// Without the order's row the payment is not applied either; the next delivery commits
+// both.
 func TestShop_OrderAndBookingTogether(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -153,8 +152,8 @@ func TestShop_OrderAndBookingTogether(t *testing.T) {
 	require.Equal(t, booking.StatusConfirmed, booked)
 }
 
-// A second click is the same order; another customer's form for the same hour is refused,
-// and so is another customer's order.
+// A second click is the same order. Another customer's form for the hour, or with this
+// order's id, is refused.
 func TestShop_SlotIsSoldOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t)

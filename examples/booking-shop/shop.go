@@ -16,7 +16,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// The shop's own table, in its own schema. The id is random and opens the order's page.
+// The shop's own table. The id is random and opens the order's page.
 const ordersSQL = `
 CREATE SCHEMA IF NOT EXISTS shop;
 CREATE TABLE IF NOT EXISTS shop.orders (
@@ -38,8 +38,8 @@ type shop struct {
 	receiver *webhook.Receiver
 }
 
-// onTransition marks an order as paid in the transaction that confirms its booking: both
-// are committed, or neither. It sends nothing, because the transaction may run again.
+// onTransition marks an order as paid in the transaction that confirms its booking. It
+// sends nothing, because the transaction may run again.
 func onTransition(ctx context.Context, tx payments.Tx, t payments.Transition) error {
 	// A refund may be reported before its payment: the booking is then cancelled already.
 	if t.Kind != payments.TransitionPaid || t.Booking.Status != booking.StatusConfirmed {
@@ -71,9 +71,8 @@ func (s *shop) getFront(w http.ResponseWriter, r *http.Request) {
 	show(w, "front", map[string]any{"Order": rand.Text(), "Court": court, "Slots": slots})
 }
 
-// postOrder stores the order, holds the slot and redirects to Stripe. The order's id
-// comes from the form, and so a second click leads to the same order, booking and
-// payment.
+// postOrder takes the order's id from the form, so that a second click leads to the same
+// order, booking and payment.
 func (s *shop) postOrder(w http.ResponseWriter, r *http.Request) {
 	id, email := r.PostFormValue("order"), r.PostFormValue("email")
 	start, err := time.Parse(time.RFC3339, r.PostFormValue("start"))

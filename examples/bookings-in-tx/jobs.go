@@ -10,15 +10,15 @@ import (
 	"github.com/riverqueue/river/rivermigrate"
 )
 
-// mail is a job: to send a mail once the transaction that wrote the job has committed. It
-// names what the mail is about, and has no data of the customer.
+// mail is a job: to send a mail once its transaction has committed. It has no data of the
+// customer.
 type mail struct {
 	About    string `json:"about"` // lesson or warning
 	ID       string `json:"id"`
 	Template string `json:"template"`
 }
 
-// Kind is the name of the job's type in River's table.
+// Kind is the job's type in River's table.
 func (mail) Kind() string { return "mail" }
 
 type mailer struct {
@@ -26,12 +26,12 @@ type mailer struct {
 	send func(context.Context, mail) error
 }
 
-// Work sends a mail. River repeats a job whose worker fails or dies, so a mail can be
-// sent twice; no committed job is lost.
+// Work may send a mail twice, because River repeats a job whose worker fails or dies; no
+// committed job is lost.
 func (m *mailer) Work(ctx context.Context, job *river.Job[mail]) error { return m.send(ctx, job.Args) }
 
-// newQueue creates River's tables and returns its client. A *sql.DB of lib/pq cannot
-// listen, so River polls each second.
+// newQueue creates River's tables. With lib/pq, which cannot listen, River polls each
+// second.
 func newQueue(ctx context.Context, db *sql.DB, send func(context.Context, mail) error) (*river.Client[*sql.Tx], error) {
 	driver := riverdatabasesql.New(db)
 	migrator, err := rivermigrate.New(driver, nil)

@@ -40,9 +40,9 @@ var (
 	}
 )
 
-// book holds a slot, confirms it if it costs nothing, stores the lesson and enqueues its
-// mail, in one transaction. The id comes from the form, so a form that is sent twice
-// makes one booking, one lesson and one mail.
+// book holds a slot, confirms it if it is free of charge, stores the lesson and enqueues
+// its mail, in one transaction. The id comes from the form, so that one sent twice has
+// one effect.
 func (s *service) book(ctx context.Context, id, slug string, start time.Time, c booking.Customer) (booking.Booking, error) {
 	var b booking.Booking
 	err := s.bookings.InTx(ctx, func(tx *sql.Tx, bookings *booking.Tx) (err error) {
@@ -75,8 +75,8 @@ func (s *service) book(ctx context.Context, id, slug string, start time.Time, c 
 	return b, err
 }
 
-// onTransition runs in the transaction that changes a payment: the lesson's row and the
-// mail are committed with the payment and the booking.
+// onTransition runs in the payment's transaction: the lesson's row and the mail are
+// committed with it.
 func (s *service) onTransition(ctx context.Context, tx payments.Tx, t payments.Transition) error {
 	var status string
 	switch t.Kind {
@@ -95,8 +95,8 @@ func (s *service) onTransition(ctx context.Context, tx payments.Tx, t payments.T
 	return err
 }
 
-// fraudWarning handles an event that package payments does not. The warning, its mail to
-// the staff and the event's ledger row are committed together.
+// fraudWarning handles an event that package payments does not. The warning, its mail and
+// the ledger row are committed together.
 func (s *service) fraudWarning(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 	var warning struct{ ID, Charge string }
 	if json.Unmarshal(ev.Object, &warning) != nil || warning.ID == "" {
@@ -121,8 +121,7 @@ func (s *service) routes() *http.ServeMux {
 	return mux
 }
 
-// postLesson books, and sends the customer of a paid lesson to Stripe. Stripe is called
-// after the commit: no transaction waits for the network.
+// Stripe is called after the commit: no transaction waits for the network.
 func (s *service) postLesson(w http.ResponseWriter, r *http.Request) {
 	start, err := time.Parse(time.RFC3339, r.PostFormValue("start"))
 	if err != nil || r.PostFormValue("id") == "" {

@@ -1,11 +1,11 @@
-// Command bookings-in-tx sells tennis lessons. A booking, the service's own row and a job
-// of River's are committed in one transaction, or none of them is: in a request, in a
-// handler of a Stripe event, and in the hook that package payments calls.
+// Command bookings-in-tx sells tennis lessons. A booking, the service's own row and a
+// River job are committed together or not at all: in a request, in a handler of a Stripe
+// event, and in the hook that package payments calls.
 //
 //	cd examples/bookings-in-tx && DATABASE_URL=postgres://… go run .
 //
 // Without STRIPE_SECRET_KEY it serves a fake Stripe below /stripe. lessons.go has the
-// transactions, jobs.go the queue, and this file connects the packages.
+// transactions, jobs.go the queue; this file connects the packages.
 package main
 
 import (
@@ -125,8 +125,7 @@ func newService(ctx context.Context, db *sql.DB, url string, stripe account,
 	return s, nil
 }
 
-// background does the background work of each package until ctx ends, and that of the
-// queue.
+// background works until ctx ends, also for the queue.
 func (s *service) background(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.bookings.Run(ctx) })
@@ -145,7 +144,6 @@ func (s *service) background(ctx context.Context) error {
 	return group.Wait()
 }
 
-// run serves, and does the background work, until ctx ends.
 func (s *service) run(ctx context.Context, listener net.Listener, fake *stripetest.Server) error {
 	mux := s.routes()
 	group, ctx := errgroup.WithContext(ctx)

@@ -23,8 +23,8 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const patience = 30 * time.Second
 
-// fixture is the service on an empty database, with a Stripe of its own. The queue does
-// not run unless background is called.
+// fixture is the service on an empty database, with a Stripe of its own. Only background
+// runs the queue.
 type fixture struct {
 	*service
 	stripe *stripetest.Server
@@ -46,7 +46,6 @@ func start(t *testing.T) fixture {
 	return fixture{s, stripe, sent, slots[0].Start}
 }
 
-// request sends the form of a lesson.
 func (s fixture) request(t *testing.T, id, resource string) *httptest.ResponseRecorder {
 	t.Helper()
 	return s.send(t, url.Values{"id": {id}, "resource": {resource}, "start": {s.slot.Format(time.RFC3339)},
@@ -62,7 +61,7 @@ func (s fixture) send(t *testing.T, form url.Values) *httptest.ResponseRecorder 
 	return answer
 }
 
-// jobs returns the templates of the jobs about an id, in the order of their making.
+// jobs returns the templates of the jobs about an id, oldest first.
 func (s fixture) jobs(t *testing.T, id string) []string {
 	t.Helper()
 	rows, err := s.db.QueryContext(t.Context(),
@@ -79,7 +78,7 @@ func (s fixture) jobs(t *testing.T, id string) []string {
 	return templates
 }
 
-// lesson returns the status of a lesson and its booking, "" if there is none.
+// lesson returns two empty statuses if there is none.
 func (s fixture) lesson(t *testing.T, id string) (status string, booked booking.Status) {
 	t.Helper()
 	_ = s.db.QueryRowContext(t.Context(), `SELECT status FROM club.lessons WHERE id = $1`, id).Scan(&status)
@@ -91,8 +90,8 @@ func (s fixture) lesson(t *testing.T, id string) (status string, booked booking.
 	return status, booked
 }
 
-// refuseCommits makes the commit fail of transactions that write to a table: after the
-// job was enqueued. allowCommits ends that.
+// refuseCommits makes commits that wrote to a table fail, after the job was enqueued,
+// until allowCommits.
 func (s fixture) refuseCommits(t *testing.T, table string) {
 	t.Helper()
 	s.exec(t, `CREATE OR REPLACE FUNCTION club.refuse() RETURNS trigger LANGUAGE plpgsql AS
@@ -162,8 +161,7 @@ func TestRequest_RolledBackNoJob(t *testing.T) {
 	}
 }
 
-// The payment, the lesson's row and the job are committed by the first delivery that can,
-// once.
+// The first delivery that can commits the payment, the lesson's row and the job, once.
 func TestTransition_OneJobWithThePayment(t *testing.T) {
 	t.Parallel()
 	s := start(t)

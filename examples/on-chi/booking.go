@@ -85,8 +85,7 @@ func newService(ctx context.Context, db *sql.DB, c config) (*service, error) {
 	return s, err
 }
 
-// mount adds the pages and the API below /booking, without stripping the prefix, and the
-// webhook.
+// mount does not strip the prefix /booking.
 func (s *service) mount(r chi.Router) {
 	r.Mount("/booking", s.pages)
 	for _, path := range []string{"/api/*", "/calendar/*", "/admin/*", "/reservations", "/payments",
@@ -96,8 +95,7 @@ func (s *service) mount(r chi.Router) {
 	r.Handle("/webhook", s.receiver)
 }
 
-// background does the work of each package until ctx ends; all of it is safe on every
-// replica.
+// background works until ctx ends. It is safe on every replica.
 func (s *service) background(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.bookings.Run(ctx) })
@@ -106,8 +104,7 @@ func (s *service) background(ctx context.Context) error {
 	return group.Wait()
 }
 
-// staffOnly guards the pages and routes of staff by what the service has: here a
-// password.
+// staffOnly guards what is for staff by the service's own means: here a password.
 func (s *service) staffOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, password, _ := r.BasicAuth()
@@ -120,12 +117,12 @@ func (s *service) staffOnly(next http.Handler) http.Handler {
 	})
 }
 
-// staff is the user that staffOnly lets through, for the history of bookings.
+// staff is the user in the history of bookings.
 func staff(context.Context) (auth.User, bool) {
 	return auth.User{ID: "staff", Email: "staff@example.com", Role: auth.RoleAdmin}, true
 }
 
-// metrics are the Prometheus metrics of the packages' hooks.
+// metrics count what the packages' hooks report.
 type metrics struct {
 	books, deliveries *prometheus.CounterVec
 	steps             *prometheus.HistogramVec

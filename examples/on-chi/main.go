@@ -4,7 +4,7 @@
 //	cd examples/on-chi && DATABASE_URL=postgres://… go run .
 //
 // Without STRIPE_SECRET_KEY it serves the Stripe stand-in below /stripe. booking.go has
-// what belongs to the bookings; this file is a service as it may exist already.
+// the bookings; this file is a service as it may exist already.
 package main
 
 import (
@@ -100,7 +100,6 @@ func main() {
 	_ = c.traces.Shutdown(context.WithoutCancel(ctx))
 }
 
-// routes returns the service's router, with the bookings below /booking.
 func (s *service) routes() chi.Router {
 	r := chi.NewRouter()
 	r.Use(middleware.RequestID, middleware.ClientIPFromRemoteAddr, middleware.Recoverer,
@@ -117,7 +116,6 @@ func (s *service) routes() chi.Router {
 	return r
 }
 
-// run serves, and does the background work of each package, until ctx ends.
 func (s *service) run(ctx context.Context, listener net.Listener, fake *stripetest.Server) error {
 	routes := s.routes()
 	group, ctx := errgroup.WithContext(ctx)

@@ -50,7 +50,6 @@ func start(t *testing.T) fixture {
 	return fixture{s, stripe, spans}
 }
 
-// read returns a response with its body.
 func read(t *testing.T) func(*http.Response, error) (*http.Response, string) {
 	return func(resp *http.Response, err error) (*http.Response, string) {
 		t.Helper()
@@ -62,8 +61,8 @@ func read(t *testing.T) func(*http.Response, error) (*http.Response, string) {
 	}
 }
 
-// The pages below the prefix: the form books, the fake is paid, and the booking's page
-// says so. The request and its calls to Stripe are one trace.
+// The pages book and pay below the prefix. The request and its calls to Stripe are one
+// trace.
 func TestPages_BookAndPay(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -76,7 +75,7 @@ func TestPages_BookAndPay(t *testing.T) {
 	slots := regexp.MustCompile(`name="start" value="([^"]+)"|<option value="([^"]+T[^"]+)"`).
 		FindAllStringSubmatch(page, -1)
 	require.NotEmpty(t, slots, page)
-	// Not the first, which may begin any moment: a hold ends when its slot begins.
+	// Not the first, which may begin any moment and end its hold.
 	slot := slots[len(slots)-1]
 	form.Set("start", html.UnescapeString(slot[1]+slot[2]))
 	resp, body := read(t)(http.PostForm(s.url+"/booking/book", form))

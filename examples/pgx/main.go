@@ -4,7 +4,7 @@
 //
 //	cd examples/pgx && DATABASE_URL=postgres://… go run .
 //
-// It books a tour for two and lists its passengers. tours.go has the transaction, and
+// It books a tour for two and lists its passengers. tours.go has the transaction,
 // README.md what differs from lib/pq.
 package main
 
@@ -60,7 +60,6 @@ func show(ctx context.Context, s *service) error {
 	return nil
 }
 
-// service uses one pool, by pgx and by database/sql.
 type service struct {
 	pool     *pgxpool.Pool
 	db       *sql.DB
@@ -68,11 +67,10 @@ type service struct {
 	receiver *webhook.Receiver
 }
 
-// newService creates the tables and the tour.
 func newService(ctx context.Context, pool *pgxpool.Pool) (_ *service, err error) {
 	s := &service{pool: pool}
-	// This database/sql pool keeps no idle connections: the pgxpool keeps them all. It has
-	// to know the limit, because the packages leave connections to others by it.
+	// The pgxpool keeps the idle connections. This pool has to know the limit: the
+	// packages leave some of it to others.
 	s.db = stdlib.OpenDBFromPool(pool)
 	s.db.SetMaxOpenConns(int(pool.Config().MaxConns))
 	defer func() {

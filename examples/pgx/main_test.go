@@ -26,8 +26,8 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// start returns the service on an empty database, with a pool of four connections in a
-// mode of pgx; "" is its default, which prepares statements and keeps them.
+// start has four connections in a mode of pgx; "" is the default, which keeps prepared
+// statements.
 func start(t *testing.T, mode string) *service {
 	t.Helper()
 	u, err := url.Parse(pgtest.URL(t))
@@ -49,14 +49,13 @@ func start(t *testing.T, mode string) *service {
 
 func (s *service) next(t *testing.T, party int) time.Time {
 	t.Helper()
-	// A hold ends when its slot begins, so not the slot that begins any moment.
+	// Not the slot that begins any moment and ends its hold.
 	slot, err := s.bookings.NextSlot(t.Context(),
 		booking.NextSlotRequest{Resource: tour.Slug, Party: party, After: time.Now().Add(2 * time.Hour)})
 	require.NoError(t, err)
 	return slot.Start
 }
 
-// The program's own demonstration works in each mode of pgx.
 func TestShow_EachMode(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
@@ -67,7 +66,7 @@ func TestShow_EachMode(t *testing.T) {
 	}
 }
 
-// If the COPY fails, neither the booking nor the trip is there, and the places are free.
+// If the COPY fails, neither booking nor trip is there, and the places are free.
 func TestBook_OneTransaction(t *testing.T) {
 	t.Parallel()
 	s := start(t, "")
@@ -93,8 +92,7 @@ func TestBook_OneTransaction(t *testing.T) {
 	require.Equal(t, []string{"Ada", "Mary"}, names)
 }
 
-// Twenty customers, eight places, four connections: eight are sold. That a place is taken
-// is recognised from pgx's errors.
+// Twenty customers, four connections: eight places are sold.
 func TestBook_NoPlaceIsSoldTwice(t *testing.T) {
 	t.Parallel()
 	s := start(t, "")
@@ -116,7 +114,7 @@ func TestBook_NoPlaceIsSoldTwice(t *testing.T) {
 	require.Equal(t, int64(tour.Capacity), sold.Load())
 }
 
-// A unique violation in the batch is the service's own error, and rolls the booking back.
+// The batch's violation is the service's own error, and rolls the booking back.
 func TestErrors_UniqueViolation(t *testing.T) {
 	t.Parallel()
 	s := start(t, "")
@@ -134,8 +132,7 @@ func TestErrors_UniqueViolation(t *testing.T) {
 	require.Equal(t, booking.StatusConfirmed, b.Status)
 }
 
-// A serialization failure is one that the packages tell to retry, through database/sql
-// and through pgx.
+// The packages tell to retry it, through database/sql and through pgx.
 func TestErrors_SerializationFailure(t *testing.T) {
 	t.Parallel()
 	for name, write := range map[string]func(context.Context, *sql.Conn, *sql.Tx) error{
@@ -170,7 +167,6 @@ func TestErrors_SerializationFailure(t *testing.T) {
 	}
 }
 
-// The webhook on a pool of pgx: one effect of many deliveries.
 func TestWebhook_PaidOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t, "")

@@ -35,11 +35,11 @@ var tour = booking.Resource{
 	Price: booking.Money{Currency: "eur"},
 }
 
-// errTwice means that a tour was given to the service twice.
+// errTwice means that a tour was given twice.
 var errTwice = errors.New("this trip exists already")
 
-// book holds places, confirms them and stores the passengers, in one transaction: the
-// booking through database/sql, a batch and COPY through pgx on the same connection.
+// book holds places, confirms them and stores the passengers in one transaction: through
+// database/sql, and a batch and COPY through pgx on the same connection.
 func (s *service) book(ctx context.Context, start time.Time, names []string, email string) (booking.Booking, error) {
 	var b booking.Booking
 	once := func() error {
@@ -68,9 +68,9 @@ func (s *service) book(ctx context.Context, start time.Time, names []string, ema
 	return b, err
 }
 
-// inTx runs do in a transaction of one connection, which do may use by pgx too. The
-// transaction begins under a context that is not cancelled: a cancel request during
-// COMMIT would report success for what a synchronous standby does not have.
+// inTx lets do use the connection by pgx too. The transaction begins under a context that
+// is not cancelled: a cancel request during COMMIT would report success for what a
+// synchronous standby does not have.
 func (s *service) inTx(ctx context.Context, do func(*sql.Conn, *sql.Tx) error) error {
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
@@ -91,8 +91,8 @@ func (s *service) inTx(ctx context.Context, do func(*sql.Conn, *sql.Tx) error) e
 	return tx.Commit()
 }
 
-// raw calls do with the connection of pgx. A transaction of conn's is open on it: do must
-// not end it, and must have read all rows when it returns.
+// raw calls do with pgx's connection, on which a transaction is open: do must not end it,
+// and must have read all rows when it returns.
 func raw(conn *sql.Conn, do func(*pgx.Conn) error) error {
 	return conn.Raw(func(driverConn any) error {
 		c, ok := driverConn.(*stdlib.Conn)
@@ -123,7 +123,6 @@ func store(ctx context.Context, c *pgx.Conn, bookingID string, names []string) e
 	return nil
 }
 
-// passengers reads by pgx, outside of a transaction.
 func (s *service) passengers(ctx context.Context, bookingID string) ([]string, error) {
 	rows, err := s.pool.Query(ctx, `SELECT name FROM tours.passengers WHERE booking_id = $1 ORDER BY seat`, bookingID)
 	if err != nil {
@@ -132,9 +131,8 @@ func (s *service) passengers(ctx context.Context, bookingID string) ([]string, e
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-// paid is a handler of Stripe's event. Its transaction is a *sql.Tx, whose connection
-// cannot be had, so a handler has no batch and no COPY of pgx; a consumer that owns the
-// connection has, with webhook.Ledger.Claim.
+// paid handles Stripe's event. Its *sql.Tx does not give the connection, so there is no
+// batch and no COPY; a consumer that owns one has webhook.Ledger.Claim.
 func (s *service) paid(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 	return webhook.FromResult(tx.ExecContext(ctx,
 		`UPDATE tours.trips SET paid = true WHERE booking_id::text = $1`, ev.Reference))

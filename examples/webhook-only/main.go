@@ -92,7 +92,6 @@ type program struct {
 	routes   *http.ServeMux
 }
 
-// assemble returns the program, to be served at url.
 func assemble(ctx context.Context, db *sql.DB, url string, stripe account, log *slog.Logger) (*program, error) {
 	s, err := newShop(ctx, db, url, stripe.key, stripe.api)
 	if err != nil {
@@ -107,15 +106,14 @@ func assemble(ctx context.Context, db *sql.DB, url string, stripe account, log *
 	return &program{shop: s, receiver: receiver, routes: mux}, nil
 }
 
-// serve handles requests, runs the receiver's background work and the fake's deliveries
-// until ctx ends, and then waits for requests in progress.
+// serve runs until ctx ends, and then waits for requests in progress.
 func (p *program) serve(ctx context.Context, listener net.Listener, fake *stripetest.Server) error {
 	p.routes.Handle("/stripe/", http.StripPrefix("/stripe", fake))
 	server := &http.Server{Handler: p.routes, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	served, delivered, worked := make(chan error, 1), make(chan error, 1), make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	go func() { delivered <- fake.Run(ctx) }()
-	// Retries events that arrived before their order's commit, and deletes old events.
+	// Retries events that came before their order's commit, and deletes old ones.
 	go func() { worked <- p.receiver.Run(ctx) }()
 	select {
 	case err := <-served:

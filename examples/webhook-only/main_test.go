@@ -49,7 +49,6 @@ func start(t *testing.T) fixture {
 	return fixture{p, stripe, db}
 }
 
-// post delivers an event's body, signed.
 func (p fixture) post(t *testing.T, payload []byte) string {
 	t.Helper()
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/webhook", bytes.NewReader(payload))
@@ -59,7 +58,7 @@ func (p fixture) post(t *testing.T, payload []byte) string {
 	return answer.Body.String()
 }
 
-// pay places an order and pays for it, without checking the webhook's outcome.
+// pay does not check the webhook's outcome.
 func (p fixture) pay(t *testing.T) (order int64, event string) {
 	t.Helper()
 	o, _, err := p.shop.placeOrder(t.Context())
@@ -104,8 +103,8 @@ func TestWebhook_PaidExactlyOnce(t *testing.T) {
 	require.Equal(t, webhook.Processed, p.outcome(t, event))
 }
 
-// While parcels cannot be written, the order stays open and the event failed; then the
-// next delivery commits both.
+// Without the parcel the order stays open and the event failed; the next delivery commits
+// both.
 func TestWebhook_OrderAndEventTogether(t *testing.T) {
 	t.Parallel()
 	p := start(t)
@@ -129,7 +128,7 @@ func TestWebhook_OrderAndEventTogether(t *testing.T) {
 	require.Equal(t, webhook.Processed, p.outcome(t, event))
 }
 
-// M9: A session of another system on the same account is acknowledged: ignored if its
+// M9: A session of another system on the account is acknowledged: ignored if its
 // reference cannot be an order's, else unmatched.
 func TestWebhook_ForeignSession(t *testing.T) {
 	t.Parallel()
@@ -172,7 +171,7 @@ func TestWebhook_EarlyEvent(t *testing.T) {
 	}, patience, 50*time.Millisecond)
 }
 
-// M29: What main does: the shop's page, and the customer's way to the pay page and back.
+// M29: The shop's page, and the way to the pay page and back.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
@@ -205,8 +204,7 @@ func TestRun(t *testing.T) {
 	require.Contains(t, string(page), "Order 1: open")
 }
 
-// The README promises exactly-once webhooks in under 25 lines: the code lines of
-// stripe.go without its imports.
+// The README promises under 25 lines: those of stripe.go without imports.
 func TestStripeFile_Under25Lines(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("stripe.go")

@@ -22,8 +22,7 @@ CREATE TABLE IF NOT EXISTS parcels (
 	order_id bigint NOT NULL REFERENCES orders (id)
 )`
 
-// payOrderSQL marks an open order as paid and adds its parcel. It changes no row if there
-// is no such open order.
+// payOrderSQL changes no row if there is no such open order.
 const payOrderSQL = `
 WITH paid AS (UPDATE orders SET status = 'paid' WHERE id = $1 AND status = 'open' RETURNING id)
 INSERT INTO parcels (order_id) SELECT id FROM paid`
@@ -34,7 +33,6 @@ type shop struct {
 	url      string
 }
 
-// newShop creates the tables. apiBase is the address of Stripe's API.
 func newShop(ctx context.Context, db *sql.DB, url, secretKey, apiBase string) (*shop, error) {
 	if _, err := db.ExecContext(ctx, tablesSQL); err != nil {
 		return nil, fmt.Errorf("create the shop's tables: %w", err)
@@ -45,7 +43,7 @@ func newShop(ctx context.Context, db *sql.DB, url, secretKey, apiBase string) (*
 	return &shop{db: db, sessions: session.Client{B: backend, Key: secretKey}, url: url}, nil
 }
 
-// placeOrder stores an order and returns it with the URL of its Checkout Session.
+// placeOrder also returns the URL of the order's Checkout Session.
 func (s *shop) placeOrder(ctx context.Context) (order, string, error) {
 	o := order{Item: "A mug", Cents: 1400}
 	err := s.db.QueryRowContext(ctx, `INSERT INTO orders (item, cents) VALUES ($1, $2) RETURNING id, status`, o.Item,
@@ -78,7 +76,6 @@ func (s *shop) placeOrder(ctx context.Context) (order, string, error) {
 	return o, checkout.URL, nil
 }
 
-// order is an order with its number of parcels.
 type order struct {
 	ID, Cents, Parcels int64
 	Item, Status       string

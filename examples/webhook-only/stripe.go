@@ -10,7 +10,6 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// newWebhook returns the webhook. main mounts it and runs Receiver.Run.
 func newWebhook(ctx context.Context, db *sql.DB, secret string, log *slog.Logger) (*webhook.Receiver, error) {
 	if _, err := migrations.Up(ctx, db, migrations.Webhook); err != nil {
 		return nil, err
@@ -24,8 +23,7 @@ func newWebhook(ctx context.Context, db *sql.DB, secret string, log *slog.Logger
 	return receiver, nil
 }
 
-// orderPaid runs in the transaction of the event's ledger row: the order, its parcel and
-// that row are committed together.
+// orderPaid runs in the transaction of the event's ledger row.
 func orderPaid(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 	id, err := strconv.ParseInt(ev.Reference, 10, 64)
 	if err != nil {

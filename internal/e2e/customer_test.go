@@ -24,7 +24,7 @@ func newCustomer(t *testing.T, base string) *customer {
 	return &customer{t: t, http: &http.Client{Jar: jar}, base: base}
 }
 
-// get returns the page at an address after redirects, and fails unless it is 200.
+// get follows redirects and requires 200.
 func (c *customer) get(url string) string {
 	c.t.Helper()
 	status, body := c.do(http.MethodGet, url, "", nil)
@@ -32,7 +32,6 @@ func (c *customer) get(url string) string {
 	return body
 }
 
-// json calls the API and decodes the response.
 func (c *customer) json(method, path string, body any, want int, into any) {
 	c.t.Helper()
 	var raw []byte
@@ -71,7 +70,6 @@ type created struct {
 	Status          string `json:"status"`
 }
 
-// firstSlot returns a free slot of the only resource.
 func (c *customer) firstSlot() string {
 	c.t.Helper()
 	var resources struct{ Items []struct{ Slug string } }
@@ -85,7 +83,6 @@ func (c *customer) firstSlot() string {
 	return slots.Items[0].Start
 }
 
-// book holds a slot of the only resource.
 func (c *customer) book(start string) created {
 	c.t.Helper()
 	var b created
@@ -97,8 +94,7 @@ func (c *customer) book(start string) created {
 	return b
 }
 
-// payOnPage opens the payment page and presses its button; it returns the page that the
-// browser is redirected to.
+// payOnPage returns the page after the payment.
 func (c *customer) payOnPage(pageURL string) string {
 	c.t.Helper()
 	require.Contains(c.t, c.get(pageURL), `<button name="action" value="pay"`)

@@ -12,10 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// dbProxy is a proxy between a host and Postgres. Armed, it passes the COMMIT of the next
+// dbProxy is between a host and Postgres. Armed, it passes the COMMIT of the next
 // transaction that wrote to the ledger and withholds the response; with before, it
-// withholds the COMMIT. Cut, it closes its connections and refuses new ones until it is
-// mended.
+// withholds the COMMIT. Cut, it refuses connections until it is mended.
 type dbProxy struct {
 	target string
 	before bool
@@ -43,7 +42,7 @@ func (p *dbProxy) mend() {
 	p.down = false
 }
 
-// keep remembers a connection, and reports whether it may stay.
+// keep reports whether a connection may stay.
 func (p *dbProxy) keep(conn net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -59,7 +58,7 @@ func (p *dbProxy) drop(conn net.Conn) {
 	delete(p.open, conn)
 }
 
-// newDBProxy returns the proxy and the database's URL through it.
+// newDBProxy also returns the database's URL through it.
 func newDBProxy(t *testing.T, database string) (*dbProxy, string) {
 	t.Helper()
 	u, err := url.Parse(database)
@@ -118,7 +117,7 @@ func (p *dbProxy) serve(client net.Conn) {
 			return
 		}
 		chunk := buf[:n]
-		// The steps read the ledger too, and roll back where they find nothing.
+		// The steps read the ledger too, and roll back if they find nothing.
 		ledger = ledger && !bytes.Contains(chunk, []byte("ROLLBACK")) ||
 			bytes.Contains(chunk, []byte("INSERT INTO booking_platform.payment_events"))
 		if bytes.Contains(chunk, []byte("COMMIT")) {

@@ -25,12 +25,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// servesAgain is the time limit to serve again once there is a database, with a margin
-// for a busy machine.
+// servesAgain has a margin for a busy machine.
 const servesAgain = 5 * time.Second
 
-// The primary is killed and the standby promoted. The host reconnects, and with
-// synchronous replication no acknowledged event is lost.
+// The host reconnects to the promoted standby, and with synchronous replication no
+// acknowledged event is lost.
 func TestFailover_PrimaryKilled(t *testing.T) {
 	t.Parallel()
 	primary := newPostgres(t)
@@ -51,8 +50,7 @@ func TestFailover_PrimaryKilled(t *testing.T) {
 	l.holds(second.open("booking"))
 }
 
-// Postgres killed (-9) under load: R0; serving again within 5 s of its return, no host
-// restart.
+// R0; serving again within 5 s of Postgres's return, without a restart of the host.
 func TestPostgres_Killed(t *testing.T) {
 	t.Parallel()
 	server := newPostgres(t)
@@ -68,7 +66,7 @@ func TestPostgres_Killed(t *testing.T) {
 	l.holds(server.open("booking"))
 }
 
-// Postgres hangs: SIGSTOP. R0; /health 200, /health/db 503, within their time limits.
+// SIGSTOP. R0; /health 200, /health/db 503, within their time limits.
 func TestPostgres_Hangs(t *testing.T) {
 	t.Parallel()
 	server := newPostgres(t)
@@ -90,8 +88,7 @@ func TestPostgres_Hangs(t *testing.T) {
 	l.holds(server.open("booking"))
 }
 
-// load is a host with customers who book and pay concurrently, until the test has seen
-// enough.
+// load is a host with customers who book and pay concurrently.
 type load struct {
 	t      *testing.T
 	host   *host
@@ -137,8 +134,7 @@ func (l *load) end() {
 	l.all.Wait()
 }
 
-// customer books slot after slot, and pays. What is refused is tried again a moment
-// later, as a person would.
+// What is refused is tried again a moment later, as a person would.
 func (l *load) customer() {
 	client := &http.Client{Timeout: 40 * time.Second}
 	for {
@@ -174,8 +170,8 @@ func (l *load) customer() {
 		}
 		l.booked.Add(1)
 		l.note(&l.acknowledged, b.ID)
-		// The host gives a delivery ten seconds too: a customer who pays while the
-		// database hangs is redirected without an answer, and has paid.
+		// The host gives a delivery ten seconds too: who pays while the database hangs is
+		// redirected without an answer, and has paid.
 		if _, err := l.stripe.Pay(context.Background(), b.StripeSessionID); err != nil &&
 			!errors.Is(err, stripetest.ErrNoAnswer) {
 			l.note(&l.wrong, err.Error())
@@ -191,13 +187,11 @@ func (l *load) note(to *[]string, what string) {
 	*to = append(*to, what)
 }
 
-// until waits until a counter is at n.
 func (l *load) until(what string, counter *atomic.Int64, n int64) {
 	l.t.Helper()
 	eventually(l.t, fmt.Sprintf("%d %s", n, what), func(context.Context) bool { return counter.Load() >= n })
 }
 
-// refuses waits until a customer was refused.
 func (l *load) refuses() {
 	l.t.Helper()
 	l.until("refused", &l.refused, l.refused.Load()+1)
@@ -211,8 +205,8 @@ func (l *load) get(path string) int {
 	return resp.StatusCode
 }
 
-// holds ends the load and checks that no response was wrong, that everything acknowledged
-// is in the database, and that every invariant holds.
+// holds ends the load: no response was wrong, what was acknowledged is in the database,
+// and every invariant holds.
 func (l *load) holds(db *sql.DB) {
 	l.t.Helper()
 	l.end()
@@ -243,9 +237,8 @@ func (l *load) holds(db *sql.DB) {
 	require.Empty(l.t, broken)
 }
 
-// awayFor is how long the standby is away: longer than the host waits for an answer of
-// the database, so that connections are given up while their commits wait. STANDBY_AWAY
-// has it measured for longer.
+// awayFor is longer than the host waits for the database, so that connections are given
+// up while their commits wait. STANDBY_AWAY makes it longer.
 func awayFor(t *testing.T) time.Duration {
 	t.Helper()
 	d, err := time.ParseDuration(cmp.Or(os.Getenv("STANDBY_AWAY"), "25s"))
@@ -254,9 +247,9 @@ func awayFor(t *testing.T) time.Duration {
 }
 
 // M33: while the synchronous standby is away no event and no booking is acknowledged,
-// reads go on, and the connections are bounded; once it is back all are acknowledged; and
-// after the primary was killed and the standby promoted, each event answered 200 and each
-// booking answered 201 is there.
+// reads go on, and connections are bounded; once it is back all are acknowledged; and
+// after the standby was promoted, each event answered 200 and each booking answered 201
+// is there.
 func TestFailover_StandbyAway(t *testing.T) {
 	t.Parallel()
 	primary := newPostgres(t)
@@ -267,7 +260,7 @@ func TestFailover_StandbyAway(t *testing.T) {
 	l.until("paid for", &l.paid, 5)
 	admin := primary.open("postgres")
 	second.signal(syscall.SIGSTOP)
-	// What was answered while the signal was on its way may still have been confirmed.
+	// What was answered while the signal was on its way may still be confirmed.
 	eventually(t, "a commit waits for the standby",
 		func(ctx context.Context) bool { return commitsWaiting(ctx, admin) > 0 })
 	l.paused.Store(true)
@@ -322,8 +315,8 @@ func connections(t *testing.T, admin *sql.DB) (n int) {
 	return n
 }
 
-// crowd is more customers than the pool has connections, who book and repeat refused
-// requests under the same key.
+// crowd is more customers than the pool has connections, who repeat refused requests
+// under the same key.
 type crowd struct {
 	load                  *load
 	stop                  chan struct{}
@@ -343,7 +336,7 @@ func newCrowd(l *load) *crowd {
 	return c
 }
 
-// end stops the customers. A request that is under way ends within the host's limits.
+// A request that is under way ends within the host's limits.
 func (c *crowd) end() {
 	close(c.stop)
 	c.all.Wait()
@@ -376,7 +369,7 @@ func (c *crowd) book(n int, start string) {
 	}
 }
 
-// reads requests the free slots until then, and returns how long each response took.
+// reads returns how long each response took.
 func (c *crowd) reads(until time.Time) []time.Duration {
 	c.load.t.Helper()
 	var took []time.Duration

@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// flow is a host whose secrets are all planted, with every request that is sent to it.
+// flow is a host whose secrets are all planted, and all requests to it.
 type flow struct {
 	*incident
 	*planted
@@ -33,7 +33,6 @@ type flow struct {
 	said strings.Builder
 }
 
-// answer is the response to the request with this id.
 type answer struct {
 	id, body string
 	status   int
@@ -80,8 +79,7 @@ func newFlow(t *testing.T) *flow {
 	return f
 }
 
-// withPassword adds a password to the URL if the server needs none. A well-known password
-// is no secret.
+// withPassword adds a password if the server needs none: a well-known one is no secret.
 func (f *flow) withPassword(database string) string {
 	u, err := url.Parse(database)
 	require.NoError(f.t, err)
@@ -95,7 +93,7 @@ func (f *flow) withPassword(database string) string {
 	return u.String()
 }
 
-// visitor is a browser that does not follow redirects, so that tests see the address.
+// visitor does not follow redirects, so that tests see the address.
 func (f *flow) visitor() *http.Client {
 	jar, err := cookiejar.New(nil)
 	require.NoError(f.t, err)
@@ -132,7 +130,6 @@ func (f *flow) ask(who *http.Client, method, target, body string, headers ...str
 	return answer{id: id, body: string(text), status: resp.StatusCode, header: resp.Header}
 }
 
-// get requests a page or a file, and fails on another status.
 func (f *flow) get(who *http.Client, want int, target string, headers ...string) answer {
 	f.t.Helper()
 	a := f.ask(who, http.MethodGet, target, "", headers...)
@@ -140,7 +137,6 @@ func (f *flow) get(who *http.Client, want int, target string, headers ...string)
 	return a
 }
 
-// post sends JSON or a form.
 func (f *flow) post(who *http.Client, want int, target, body string, headers ...string) answer {
 	f.t.Helper()
 	a := f.ask(who, http.MethodPost, target, body, headers...)
@@ -148,15 +144,15 @@ func (f *flow) post(who *http.Client, want int, target, body string, headers ...
 	return a
 }
 
-// booked is the response to a booking, with the values that only its customer gets.
+// booked has the values that only its customer gets.
 type booked struct {
 	created
 	Token string `json:"token"`
-	// request is the id of the request.
+	// request is the request's id.
 	request string
 }
 
-// wish is the body of a booking of the first free slot.
+// wish asks for the first free slot.
 func (f *flow) wish() string {
 	body, err := json.Marshal(map[string]string{
 		"start": newCustomer(f.t, f.host.base).firstSlot(), "firstName": f.plant("first name", ""),
@@ -179,11 +175,9 @@ func (f *flow) book() booked {
 	return b
 }
 
-// query is the query of a link to the booking.
 func (b booked) query() string { return url.Values{"booking": {b.ID}, "token": {b.Token}}.Encode() }
 
-// does runs a command with the host's environment, ignores its exit code, and keeps its
-// output.
+// does keeps a command's output and ignores its exit code.
 func (f *flow) does(in string, args ...string) string {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(f.t.Context(), time.Minute)
@@ -199,7 +193,7 @@ func (f *flow) does(in string, args ...string) string {
 	return string(out)
 }
 
-// with calls do with a changed environment for commands.
+// with changes the environment of commands during do.
 func (f *flow) with(changes map[string]string, do func()) {
 	was := f.env
 	f.env = map[string]string{}
@@ -212,15 +206,14 @@ func (f *flow) with(changes map[string]string, do func()) {
 	do()
 }
 
-// stripeFails answers every call to Stripe during do.
 func (f *flow) stripeFails(answer http.HandlerFunc, do func()) {
 	f.failing.Store(&answer)
 	defer f.failing.Store(nil)
 	do()
 }
 
-// loggingIn logs staff in with right and wrong passwords, and with one in the wrong
-// field; it returns an ADMIN.
+// loggingIn uses right and wrong passwords, and one in the wrong field; it returns an
+// ADMIN.
 func (f *flow) loggingIn() *http.Client {
 	admin := f.visitor()
 	login := func(who *http.Client, want int, email, password string) answer {
@@ -276,7 +269,7 @@ func (f *flow) loggingIn() *http.Client {
 }
 
 // customers book, pay, look, move and cancel by their links, and calendars read their
-// feed; it returns a booking that is paid and stays.
+// feed; the booking returned is paid and stays.
 func (f *flow) customers(admin *http.Client) booked {
 	who := f.visitor()
 	f.post(who, http.StatusBadRequest, "/api/bookings", `{"email":"`+f.plant("address in bad JSON", ""))

@@ -23,8 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// hostReceiver is the name under which hosts keep events in the ledger; package config of
-// the host is internal to it.
+// hostReceiver is the hosts' name in the ledger, whose package config is internal.
 const hostReceiver = "host"
 
 // binary is built once, by the first test that needs it.
@@ -45,7 +44,7 @@ func TestMain(m *testing.M) {
 	testdb.Main(tests{m, dir})
 }
 
-// tests are this package's, with the folder of the binary, which is removed after them.
+// tests removes the binary's folder after the tests.
 type tests struct {
 	*testing.M
 	dir string
@@ -68,7 +67,6 @@ type host struct {
 
 var address = regexp.MustCompile(`http://[0-9.:]+`)
 
-// hostBinary builds the host, and returns its path.
 func hostBinary(t *testing.T) string {
 	t.Helper()
 	binary.once.Do(func() {
@@ -83,8 +81,8 @@ func startHost(t *testing.T, env map[string]string) *host {
 	return startProgram(t, hostBinary(t), env)
 }
 
-// startProgram runs a host with only the given environment, on a free port, and waits for
-// the line with its address.
+// startProgram runs a host with only this environment, on a free port, and waits for its
+// address.
 func startProgram(t *testing.T, program string, env map[string]string) *host {
 	t.Helper()
 	h := &host{t: t, cmd: exec.Command(program), done: make(chan struct{})}
@@ -139,13 +137,11 @@ func startProgram(t *testing.T, program string, env map[string]string) *host {
 	return h
 }
 
-// kill is kill -9, and waits for the end of the process.
 func (h *host) kill() {
 	_ = h.cmd.Process.Kill()
 	<-h.done
 }
 
-// stop is SIGTERM, and waits for the end of the process.
 func (h *host) stop() {
 	h.t.Helper()
 	require.NoError(h.t, h.cmd.Process.Signal(os.Interrupt))
@@ -168,7 +164,6 @@ func (h *host) logs() string {
 	return strings.Join(h.log, "\n")
 }
 
-// eventually polls a condition, with a deadline.
 func eventually(t *testing.T, what string, condition func(context.Context) bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -190,8 +185,7 @@ const (
 )
 
 // stripeWorld is a Stripe outside the host, which it outlives. Its webhooks go through a
-// relay, because the host's address is known only once it runs, and changes at each
-// start.
+// relay: the host's address changes at each start.
 type stripeWorld struct {
 	*stripetest.Server
 	api         string
@@ -221,11 +215,9 @@ func newStripe(t *testing.T, opts stripetest.Options) *stripeWorld {
 	return w
 }
 
-// pointAt sends the webhooks to this host from now on.
 func (w *stripeWorld) pointAt(h *host) { w.target.Store(&h.base) }
 
-// relay passes a delivery on and its answer back; a host that does not answer is a 502,
-// as from a proxy.
+// A host that does not answer is a 502, as from a proxy.
 func (w *stripeWorld) relay(rw http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	target := w.target.Load()
@@ -249,7 +241,6 @@ func (w *stripeWorld) relay(rw http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(rw, resp.Body)
 }
 
-// env configures a host for this Stripe and a database.
 func (w *stripeWorld) env(database string) map[string]string {
 	return map[string]string{
 		"DATABASE_URL": database, "STORAGE_DRIVER": "db",

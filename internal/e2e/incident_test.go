@@ -26,17 +26,16 @@ type incident struct {
 	stripe *stripeWorld
 	host   *host
 	env    map[string]string
-	// names are the variables of the page: PAYMENT, REFUND, EVENT, BOOKING.
+	// names are the page's variables: PAYMENT, REFUND, EVENT, BOOKING.
 	names map[string]string
 	proxy *dbProxy
 	paid  created
 }
 
 // situation prepares a section of the runbook: before runs before the block of that
-// number, and after runs after all.
+// number, after runs after all.
 type situation struct {
-	stripe stripetest.Options
-	// standIn starts the host with its own Stripe stand-in.
+	stripe  stripetest.Options
 	standIn bool
 	before  map[int]func(*incident)
 	after   func(*incident)
@@ -66,7 +65,7 @@ func newIncident(t *testing.T, s situation) *incident {
 	return n
 }
 
-// aPort returns a free port for PORT, so that commands know it too.
+// aPort is for PORT, so that commands know it too.
 func aPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -77,7 +76,6 @@ func aPort(t *testing.T) string {
 	return port
 }
 
-// command runs a command with the host's environment.
 func (n *incident) command(in string, args ...string) string {
 	n.t.Helper()
 	cmd := exec.CommandContext(n.t.Context(), binary.path, args...)
@@ -90,7 +88,6 @@ func (n *incident) command(in string, args ...string) string {
 	return string(out)
 }
 
-// book holds the first free slot.
 func (n *incident) book() created {
 	n.t.Helper()
 	ada := newCustomer(n.t, n.host.base)
@@ -123,7 +120,7 @@ func (n *incident) value(query string, args ...any) (value string) {
 	return value
 }
 
-// paymentOf sets PAYMENT and BOOKING for the page, and returns the payment's id.
+// paymentOf also sets PAYMENT and BOOKING for the page.
 func (n *incident) paymentOf(b created) string {
 	n.t.Helper()
 	id := n.value(`SELECT id::text FROM booking_platform.payments WHERE booking_id = $1::uuid`, b.ID)
@@ -131,7 +128,6 @@ func (n *incident) paymentOf(b created) string {
 	return id
 }
 
-// deliver sends an event to the host, signed with a secret, and returns the status.
 func (n *incident) deliver(event map[string]any, secret string) int {
 	n.t.Helper()
 	payload, err := json.Marshal(event)
@@ -146,7 +142,6 @@ func (n *incident) deliver(event map[string]any, secret string) int {
 	return resp.StatusCode
 }
 
-// get asks the host for a path, with a cookie or "", and returns the status.
 func (n *incident) get(path, cookie string) int {
 	n.t.Helper()
 	req, err := http.NewRequestWithContext(n.t.Context(), http.MethodGet, n.host.base+path, nil)
@@ -160,7 +155,7 @@ func (n *incident) get(path, cookie string) int {
 	return resp.StatusCode
 }
 
-// login returns the session cookie of a user as name=value.
+// login returns the session cookie as name=value.
 func (n *incident) login(email, password string) string {
 	n.t.Helper()
 	body, err := json.Marshal(map[string]string{"email": email, "password": password})
@@ -198,12 +193,11 @@ func (n *incident) block() {
 	})
 }
 
-// stopRetries stops the host from retrying events, so that the page's commands find them.
+// The page's commands then find the events.
 func (n *incident) stopRetries() {
 	n.exec(`UPDATE booking_platform.payment_events SET retry_at = 'infinity' WHERE outcome IN ('failed', 'unmatched')`)
 }
 
-// eventually waits for a background step of the host.
 func (n *incident) eventually(what string, condition func() bool) {
 	n.t.Helper()
 	eventually(n.t, what, func(context.Context) bool { return condition() })
@@ -213,8 +207,8 @@ type line map[string]any
 
 type logLines []line
 
-// parse reads a log: each line is JSON with time, level and message, except the one that
-// prints the host's address.
+// Each line is JSON with time, level and message, except the one that prints the host's
+// address.
 func parse(t *testing.T, log string) (all logLines) {
 	t.Helper()
 	for text := range strings.Lines(log) {
@@ -250,7 +244,6 @@ func (all logLines) where(name, value string) (some logLines) {
 	return some
 }
 
-// of is the messages of a request's lines.
 func (all logLines) of(id string) (messages []string) {
 	for _, l := range all.where("request_id", id) {
 		messages = append(messages, l.text("msg"))

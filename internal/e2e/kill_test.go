@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The host is killed when Postgres has committed and the response has not been sent.
-// Another host answers the redelivery with 200 duplicate.
+// Killed when Postgres has committed and the response has not been sent. Another host
+// answers the redelivery with 200 duplicate.
 func TestHost_KilledAfterCommit(t *testing.T) {
 	t.Parallel()
 	k := newKill(t, false)
@@ -29,8 +29,7 @@ func TestHost_KilledAfterCommit(t *testing.T) {
 	require.Contains(t, k.other.logs(), `"outcome":"duplicate"`)
 }
 
-// The host is killed after its handler has run, before COMMIT. Nothing has changed, and
-// the redelivery does the work.
+// Killed after its handler has run, before COMMIT. The redelivery does the work.
 func TestHost_KilledBeforeCommit(t *testing.T) {
 	t.Parallel()
 	k := newKill(t, true)
@@ -45,7 +44,7 @@ func TestHost_KilledBeforeCommit(t *testing.T) {
 	require.NotContains(t, k.other.logs(), `"outcome":"duplicate"`)
 }
 
-// kill is a host to be killed, another host, and a booking that waits for its payment.
+// kill has a host to be killed, another host, and a booking that waits for its payment.
 type kill struct {
 	t           *testing.T
 	db          *sql.DB
@@ -69,8 +68,8 @@ func newKill(t *testing.T, before bool) *kill {
 	return k
 }
 
-// payAndKill pays, kills the host at its COMMIT, and sends the redelivery to the other
-// host. Then there is one effect, and every invariant holds.
+// payAndKill kills the host at its COMMIT and sends the redelivery to the other host.
+// There is one effect, and every invariant holds.
 func (k *kill) payAndKill(meanwhile func()) {
 	k.t.Helper()
 	k.proxy.armed.Store(true)
@@ -100,7 +99,6 @@ func (k *kill) payAndKill(meanwhile func()) {
 
 func days(n int) string { return time.Now().UTC().AddDate(0, 0, n).Format(time.DateOnly) }
 
-// ledger counts the ledger's rows and those processed.
 func ledger(t *testing.T, db *sql.DB) (rows, processed int) {
 	t.Helper()
 	require.NoError(t,
@@ -108,8 +106,7 @@ func ledger(t *testing.T, db *sql.DB) (rows, processed int) {
 	return rows, processed
 }
 
-// requireOnce checks the database after a payment that may have been delivered many
-// times: one ledger row, and a confirmed booking.
+// requireOnce: one ledger row and a confirmed booking, however often it was delivered.
 func requireOnce(t *testing.T, db *sql.DB, id string) {
 	t.Helper()
 	rows, processed := ledger(t, db)
@@ -120,8 +117,7 @@ func requireOnce(t *testing.T, db *sql.DB, id string) {
 	require.Equal(t, "confirmed", status)
 }
 
-// tenTimesAtOnce delivers the first event ten times concurrently; each delivery has to be
-// acknowledged.
+// tenTimesAtOnce delivers the first event; each delivery has to be acknowledged.
 func tenTimesAtOnce(t *testing.T, stripe *stripeWorld) {
 	t.Helper()
 	attempts, err := stripe.Resend(t.Context(), stripe.Events()[0].ID, 10)
@@ -132,7 +128,7 @@ func tenTimesAtOnce(t *testing.T, stripe *stripeWorld) {
 	}
 }
 
-// A new user: no configuration, a booking on the page, the stand-in's payment page, and
+// A new user: no configuration, a booking on the page, the stand-in's payment page,
 // "confirmed". Then the host is killed, and its data is there at the next start.
 func TestHost_NothingConfigured(t *testing.T) {
 	t.Parallel()
@@ -181,7 +177,7 @@ func TestWebhook_TenConcurrentDeliveries(t *testing.T) {
 	requireOnce(t, db, b.ID)
 }
 
-// All ten deliveries reach the host before one of them is answered.
+// All ten reach the host before one is answered.
 func TestWebhook_TenConcurrentFirstDeliveries(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
@@ -190,7 +186,7 @@ func TestWebhook_TenConcurrentFirstDeliveries(t *testing.T) {
 	h := startHost(t, stripe.env(url))
 	ada := newCustomer(t, h.base)
 	b := ada.book(ada.firstSlot())
-	// No host gets the event yet: the payment is made, and its event waits.
+	// No host gets the event yet.
 	_, err := stripe.Pay(t.Context(), b.StripeSessionID)
 	require.NoError(t, err)
 	stripe.pointAt(h)

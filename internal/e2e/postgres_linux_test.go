@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// postgres is a server of this machine's programs that a test may kill, stop and promote.
+// postgres is a server of this machine's programs to be killed, stopped and promoted.
 // Nothing restarts it.
 type postgres struct {
 	t    *testing.T
@@ -32,7 +32,6 @@ type postgres struct {
 	done chan struct{}
 }
 
-// newPostgres makes a cluster with the database booking and runs it.
 func newPostgres(t *testing.T) *postgres {
 	t.Helper()
 	p := &postgres{t: t, dir: serverFolder(t), port: freePort(t)}
@@ -44,7 +43,6 @@ func newPostgres(t *testing.T) *postgres {
 	return p
 }
 
-// standby makes a synchronous standby of the server.
 func (p *postgres) standby() *postgres {
 	p.t.Helper()
 	s := &postgres{t: p.t, dir: serverFolder(p.t), port: freePort(p.t)}
@@ -65,8 +63,7 @@ func (p *postgres) standby() *postgres {
 	return s
 }
 
-// start runs the server and returns when it answers. Its shell ends it when this process
-// ends.
+// start waits for the first answer. Its shell ends the server when this process ends.
 func (p *postgres) start() {
 	p.t.Helper()
 	_ = os.Remove(filepath.Join(p.data(), "postmaster.pid"))
@@ -97,8 +94,7 @@ func (p *postgres) start() {
 	eventually(p.t, "Postgres answers", func(ctx context.Context) bool { return db.PingContext(ctx) == nil })
 }
 
-// kill is kill -9, and returns when no process of the server is left, so that the data
-// can be used again.
+// kill returns when no process of the server is left.
 func (p *postgres) kill() {
 	p.t.Helper()
 	processes := p.processes()
@@ -117,14 +113,13 @@ func (p *postgres) kill() {
 	<-p.done
 }
 
-// signal sends to the server and all its processes.
 func (p *postgres) signal(s syscall.Signal) {
 	for _, pid := range p.processes() {
 		_ = syscall.Kill(pid, s)
 	}
 }
 
-// processes returns the server's, the postmaster first.
+// processes has the postmaster first.
 func (p *postgres) processes() []int {
 	text, err := os.ReadFile(filepath.Join(p.data(), "postmaster.pid"))
 	if err != nil {
@@ -145,7 +140,7 @@ func (p *postgres) processes() []int {
 	return all
 }
 
-// state returns the letter of a process's state, "" if there is no such process.
+// state returns the letter of a process's state, or "".
 func state(pid int) string {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	end := bytes.LastIndexByte(text, ')')
@@ -155,7 +150,6 @@ func state(pid int) string {
 	return string(text[end+2 : end+3])
 }
 
-// promote makes a standby the primary.
 func (p *postgres) promote() {
 	p.t.Helper()
 	_, err := p.open("postgres").ExecContext(p.t.Context(), `SELECT pg_promote(true, 30)`)
@@ -182,7 +176,7 @@ func (p *postgres) program(name string, args ...string) {
 	require.NoError(p.t, err, string(out))
 }
 
-// command runs as a user that is not root, whom Postgres refuses.
+// command does not run as root, which Postgres refuses.
 func (p *postgres) command(path string, args ...string) *exec.Cmd {
 	cmd := exec.Command(path, args...)
 	cmd.Dir = p.dir
@@ -192,7 +186,7 @@ func (p *postgres) command(path string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// ordinary is the user to run as, when this process is root.
+// ordinary is the user to run as if this process is root.
 func ordinary(t *testing.T) (uid, gid uint32, other bool) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -210,8 +204,7 @@ func ordinary(t *testing.T) (uid, gid uint32, other bool) {
 	return uint32(u), uint32(g), true
 }
 
-// serverFolder is a folder that the server can enter; those of t.TempDir may be below a
-// closed one.
+// The server can enter serverFolder; those of t.TempDir may be below a closed one.
 func serverFolder(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "booking-e2e-")
@@ -223,7 +216,7 @@ func serverFolder(t *testing.T) string {
 	return dir
 }
 
-// program is where one of Postgres's programs is: the newest of this machine.
+// program is the newest of this machine.
 func program(t *testing.T, name string) string {
 	t.Helper()
 	if path, err := exec.LookPath(name); err == nil {
@@ -243,7 +236,6 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// within fails if f takes longer than the limit.
 func within(t *testing.T, limit time.Duration, what string, began time.Time) {
 	t.Helper()
 	took := time.Since(began)

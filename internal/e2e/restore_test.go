@@ -22,8 +22,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// O2: the procedure of RUNBOOK.md, while another customer tries all the time to book the
-// slot of a booking that the backup lacks.
+// O2: RUNBOOK.md's procedure, while another customer tries to book the slot of a booking
+// that the backup lacks.
 func TestRestore_CustomerMeanwhile(t *testing.T) {
 	t.Parallel()
 	n := newIncident(t, situation{})
@@ -82,7 +82,6 @@ func TestRestore_CustomerMeanwhile(t *testing.T) {
 	require.Regexp(t, `(?m)^unmatched: +0$`, n.command("", "events", "waiting"))
 }
 
-// attempts are the answers to a customer by status.
 type attempts struct {
 	mu      sync.Mutex
 	answers map[int]int
@@ -94,7 +93,7 @@ func (a *attempts) count(status int) int {
 	return a.answers[status]
 }
 
-// insist books a slot again and again until it is answered 201 or 409.
+// insist books until it is answered 201 or 409.
 func (n *incident) insist(slot string) *attempts {
 	n.t.Helper()
 	a := &attempts{answers: map[int]int{}}
@@ -127,7 +126,7 @@ func (n *incident) insist(slot string) *attempts {
 	return a
 }
 
-// settleLost enters the booking of an unmatched event again, bound to its payment.
+// settleLost enters an unmatched event's booking again, bound to its payment.
 func (n *incident) settleLost(event string, lost created, slot string) {
 	n.t.Helper()
 	require.Contains(n.t, n.command("", "events", "show", event), lost.ID)
@@ -139,7 +138,6 @@ func (n *incident) settleLost(event string, lost created, slot string) {
 	n.command("", "events", "replay", "--id", event)
 }
 
-// postgresProgram runs one of the machine's Postgres programs.
 func postgresProgram(t *testing.T, name string, args ...string) {
 	t.Helper()
 	path, err := exec.LookPath(name)

@@ -22,8 +22,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// The round trips of a customer's way, without background steps and without the host's
-// rate limit, which takes one more for each booking.
+// Without background steps and the host's rate limit, which takes one more for each
+// booking.
 func TestRoundTrips_BookAndReturn(t *testing.T) {
 	t.Parallel()
 	const key, secret, session = "sk_test_trips", "whsec_trips", "0123456789abcdef0123456789abcdef"

@@ -18,16 +18,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// prelude defines what the page uses: the binary, a psql that need not be installed, and
-// the current log.
+// prelude defines what the page uses: the binary, a psql that need not be installed, the
+// log.
 const prelude = `
 host() { "$HOST_BINARY" "$@"; }
 sql() { RUNBOOK_SQL="$1" "$TEST_BINARY"; }
 logs() { curl -s "$LOGS"; }
 `
 
-// Each block of RUNBOOK.md runs in the situation of its section, and its output is
-// compared with the page.
 func TestRunbook_EverySection(t *testing.T) {
 	t.Parallel()
 	_, err := exec.LookPath("curl")
@@ -63,7 +61,6 @@ func TestRunbook_EverySection(t *testing.T) {
 	}
 }
 
-// shell runs blocks with the environment of the running host.
 func (n *incident) shell() runbook.Shell {
 	log := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = fmt.Fprintln(w, n.host.logs())
@@ -85,15 +82,15 @@ func (n *incident) shell() runbook.Shell {
 	return runbook.Shell{Prelude: prelude, Dir: n.t.TempDir(), Env: env}
 }
 
-// situations by section of RUNBOOK.md. A section without one runs on a healthy host.
+// situations by section. One without runs on a healthy host.
 var situations = map[string]situation{
 	"webhook-retries": {before: map[int]func(*incident){
 		0: func(n *incident) {
-			// The handler fails, and the event is not delivered again.
+			// The event is not delivered again.
 			n.exec(`CREATE FUNCTION public.broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'planted'; END $$`)
 			n.exec(`CREATE TRIGGER broken BEFORE UPDATE ON booking_platform.payments FOR EACH ROW WHEN (NEW.completed) EXECUTE FUNCTION public.broken()`)
 			b := n.book()
-			// Pay waits for a successful delivery, and there is none.
+			// Pay waits for a successful delivery, which does not come.
 			go func() { _, _ = n.stripe.Pay(n.t.Context(), b.StripeSessionID) }()
 			n.eventually("failed", func() bool {
 				return n.value(`SELECT count(*) FROM booking_platform.payment_events WHERE outcome = 'failed'`) == "1"
@@ -135,7 +132,7 @@ var situations = map[string]situation{
 		0: func(n *incident) { n.proxy.cut() },
 		1: func(n *incident) { n.proxy.mend() },
 	}, after: func(n *incident) { n.pay() }},
-	// M3 and O1: what the leaked secret signed is no longer valid.
+	// M3 and O1: what the leaked secret signed is not valid any more.
 	"leaked-secret": {before: map[int]func(*incident){0: func(n *incident) {
 		var line struct{ Link string }
 		require.NoError(n.t, json.Unmarshal([]byte(n.command("", "booking", "renew-links", "--json", n.paid.ID)),
@@ -216,8 +213,7 @@ var situations = map[string]situation{
 	"after-a-deployment": {standIn: true},
 }
 
-// beSQL replaces psql: it prints the result of the statement in RUNBOOK_SQL and exits.
-// Without a statement it does nothing.
+// beSQL replaces psql: it prints the result of RUNBOOK_SQL, if set, and exits.
 func beSQL() {
 	query := os.Getenv("RUNBOOK_SQL")
 	if query == "" {
@@ -263,7 +259,6 @@ func printAnswer(out io.Writer, database, query string) error {
 	return rows.Err()
 }
 
-// text formats a value as psql does.
 func text(v any) string {
 	switch v := v.(type) {
 	case nil:

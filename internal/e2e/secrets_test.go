@@ -35,7 +35,7 @@ func TestHost_NoSecretInLogs(t *testing.T) {
 
 	log := f.host.logs()
 	require.Empty(t, f.in(log), "in the log")
-	// Commands are for operators: they may print Checkout Sessions.
+	// Commands may print Checkout Sessions to operators.
 	for what := range f.values {
 		if strings.HasPrefix(what, "Checkout Session") {
 			delete(f.values, what)
@@ -61,8 +61,8 @@ func TestHost_NoSecretInLogs(t *testing.T) {
 		require.Equal(t, want.sqlstate, said[0]["sqlstate"], "%s of request %s", want.message, id)
 	}
 	require.Len(t, troubles, 16)
-	// The refund's events, which name the booking too, arrive when the host has asked for
-	// it again.
+	// The refund's events, which name the booking too, arrive when the host has already
+	// asked.
 	webhooks := lines.where("booking_id", paid.ID).where("outcome", "processed").where("msg", "webhook delivery").
 		where("event_type", "checkout.session.completed")
 	require.Len(t, webhooks, 1)
@@ -81,27 +81,26 @@ var ofRequest = map[string]bool{"request failed": true, "page failed": true, "lo
 	"login refused": true, "logged in": true, "not ready": true,
 	"refresh of a Checkout Session failed": true}
 
-// planted are the secrets of a test by description: planted by it, or met in responses.
+// planted are the secrets of a test, by description.
 type planted struct {
 	mu     sync.Mutex
 	values map[string]string
 }
 
-// plant makes a unique secret with a prefix.
 func (p *planted) plant(what, before string) string {
 	value := before + rand.Text()
 	p.keep(what, value)
 	return value
 }
 
-// password makes a secret with characters that have to be escaped in every format.
+// password has characters that have to be escaped in every format.
 func (p *planted) password(what string) string {
 	value := rand.Text() + `"<&>\/+% é` + rand.Text()
 	p.keep(what, value)
 	return value
 }
 
-// keep remembers a secret. A short one would be found by chance.
+// A short secret would be found by chance.
 func (p *planted) keep(what, value string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -114,8 +113,7 @@ func (p *planted) keep(what, value string) {
 	p.values[what] = value
 }
 
-// in returns the secrets that are in a text, in any spelling and case: an e-mail address
-// may be normalised.
+// in finds secrets in any spelling and case: an e-mail address may be normalised.
 func (p *planted) in(text string) (found []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -131,7 +129,6 @@ func (p *planted) in(text string) (found []string) {
 	return found
 }
 
-// spellings are the forms in which a value could be written.
 func spellings(value string) map[string]string {
 	quoted := func(s string) string {
 		text, _ := json.Marshal(s)
@@ -187,8 +184,7 @@ func TestPlanted_Spellings(t *testing.T) {
 	require.Empty(t, p.in("nothing"))
 }
 
-// badDeliveries sends bodies that are no event, one signed with the old secret, and one
-// whose handler fails.
+// badDeliveries are no event, signed with the old secret, or of a handler that fails.
 func (f *flow) badDeliveries() {
 	event := func(id string) map[string]any {
 		return map[string]any{"id": id, "object": "event", "type": "x", "data": map[string]any{}}
@@ -270,8 +266,8 @@ func (f *flow) stripeFailures(admin *http.Client, paid booked) map[string]string
 	return expected
 }
 
-// trouble is a line that the log has to contain about a request that failed in the
-// database. Its SQLSTATE is empty if the database is away.
+// trouble is a log line about a request that failed in the database. Its SQLSTATE is
+// empty if the database is away.
 type trouble struct{ message, sqlstate string }
 
 // databaseFailures makes the database refuse statements, then takes it away. It returns
@@ -320,8 +316,7 @@ func (f *flow) databaseFailures(admin *http.Client) map[string]trouble {
 	return expected
 }
 
-// commands runs the operator's commands, with the host's environment and with a wrong
-// one.
+// commands run with the host's environment and with a wrong one.
 func (f *flow) commands() {
 	for _, command := range []string{
 		"events list", "events waiting", "payment list", "user list", "resource list", "migrate status", "healthcheck",

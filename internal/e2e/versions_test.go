@@ -79,7 +79,7 @@ func TestVersions_ForwardAndBack(t *testing.T) {
 	t.Logf("%d slots sold, %d requests for taken ones", c.sold.Load(), c.taken.Load())
 }
 
-// previousVersion builds the host of the revision to which .ci/compose rolls back.
+// previousVersion is the revision to which .ci/compose rolls back.
 func previousVersion(t *testing.T) string {
 	t.Helper()
 	ask := exec.Command(".ci/previous")
@@ -100,7 +100,7 @@ func previousVersion(t *testing.T) string {
 	return filepath.Join(dir, "older")
 }
 
-// change is a balancer with the hosts behind it, and customers who book through it.
+// change is a balancer with its hosts, and customers who book through it.
 type change struct {
 	t        *testing.T
 	stripe   *stripeWorld
@@ -117,13 +117,12 @@ type change struct {
 	wrong   []string // answers that are never right
 }
 
-// member is a host behind the balancer. It gets requests while its /health/db answers
-// 200.
+// member gets requests while its /health/db answers 200.
 type member struct {
 	host  *host
 	proxy *httputil.ReverseProxy
 	ready atomic.Bool
-	// booked counts the requests that the host answered with a new booking.
+	// booked counts answers with a new booking.
 	booked atomic.Int64
 }
 
@@ -141,7 +140,6 @@ func newChange(t *testing.T, database string) *change {
 	return c
 }
 
-// start starts a host, which gets requests as soon as it is ready.
 func (c *change) start(program string) *member {
 	c.t.Helper()
 	m := &member{host: startProgram(c.t, program, c.env)}
@@ -163,7 +161,7 @@ func (c *change) start(program string) *member {
 	return m
 }
 
-// check asks for a host's readiness until the host has ended, as a balancer does.
+// check asks for readiness until the host has ended, as a balancer does.
 func (c *change) check(m *member) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -185,7 +183,7 @@ func (c *change) check(m *member) {
 	}
 }
 
-// ServeHTTP gives the hosts that are ready their turns.
+// Ready hosts take turns.
 func (c *change) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	var ready []*member
@@ -202,7 +200,6 @@ func (c *change) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ready[int(c.next.Add(1))%len(ready)].proxy.ServeHTTP(w, r)
 }
 
-// sells waits until each of the hosts has made some bookings.
 func (c *change) sells(hosts ...*member) {
 	c.t.Helper()
 	for _, m := range hosts {
@@ -211,7 +208,7 @@ func (c *change) sells(hosts ...*member) {
 	}
 }
 
-// open begins the load: pairs of customers who want the same slot at the same time.
+// The load is pairs of customers who want the same slot at the same time.
 func (c *change) open() {
 	c.t.Helper()
 	eventually(c.t, "ready", func(context.Context) bool { return c.members[0].ready.Load() })
@@ -251,7 +248,7 @@ func (c *change) open() {
 	}
 }
 
-// customer books and pays; then the request is repeated, and so is Stripe's event, which
+// customer books and pays; then the request is repeated, and so is the event, which
 // another host may get.
 func (c *change) customer(slot, key string, sold *atomic.Int64) {
 	status, b := c.book(slot, key)
@@ -267,7 +264,7 @@ func (c *change) customer(slot, key string, sold *atomic.Int64) {
 	c.sold.Add(1)
 	switch _, err := c.stripe.Pay(context.Background(), b.StripeSessionID); {
 	case errors.Is(err, stripetest.ErrNoAnswer):
-		// It is paid, and the host is slower than a customer's patience.
+		// Paid, and the host is slower than a customer's patience.
 		return
 	case err != nil:
 		c.note(err.Error())
@@ -283,7 +280,7 @@ func (c *change) customer(slot, key string, sold *atomic.Int64) {
 	}
 }
 
-// book asks for a slot. Only a booking and "the slot is taken" are right answers.
+// Only a booking and "the slot is taken" are right answers.
 func (c *change) book(slot, key string) (int, created) {
 	body, _ := json.Marshal(map[string]any{"start": slot, "resource": "studio", "firstName": "Ada",
 		"lastName": "Lovelace", "email": "ada@example.com"})

@@ -21,8 +21,7 @@ import (
 const (
 	dataFolder   = "data"
 	passwordFile = "password"
-	// The role that owns the cluster, the one that the program works as, and its
-	// database.
+	// The cluster's owner, the program's role, and its database.
 	superuser = "postgres"
 	owner     = "booking"
 	database  = "booking_platform"
@@ -39,7 +38,6 @@ type cluster struct {
 	server        *process
 }
 
-// start creates the cluster if there is none, runs it, and returns its URL.
 func (c *cluster) start(ctx context.Context) (string, error) {
 	var err error
 	if c.who, err = c.identify(ctx); err != nil {
@@ -51,9 +49,8 @@ func (c *cluster) start(ctx context.Context) (string, error) {
 	if err := c.own(); err != nil {
 		return "", err
 	}
-	// The lock shows that no process of an earlier run is left, so this file is stale.
-	// Postgres would test whether its process exists, and the number may belong to
-	// another by now.
+	// With the lock no process of an earlier run is left. Postgres would only test
+	// whether the file's process number exists, and that may be another's by now.
 	if err := removeStale(c.data()); err != nil {
 		return "", err
 	}
@@ -69,7 +66,7 @@ func (c *cluster) start(ctx context.Context) (string, error) {
 	return c.url(owner, database), err
 }
 
-// run starts the server on c.port and returns when it can be used or has ended.
+// run returns when the server on c.port can be used or has ended.
 func (c *cluster) run(ctx context.Context) error {
 	settings := []string{
 		"port=" + strconv.Itoa(c.port),
@@ -78,7 +75,7 @@ func (c *cluster) run(ctx context.Context) error {
 		"timezone=UTC",
 		"log_timezone=UTC",
 		"max_connections=200",
-		// Refused statements are frequent and contain customers' names and addresses.
+		// Refused statements are frequent and contain customers' data.
 		"log_min_error_statement=panic",
 		"log_error_verbosity=terse",
 	}
@@ -130,7 +127,7 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// create makes the cluster in another folder and moves it into place when it is complete.
+// create makes the cluster in another folder and moves it into place when complete.
 func (c *cluster) create(ctx context.Context) error {
 	passwordPath := filepath.Join(c.dir, passwordFile)
 	_, err := os.Stat(c.data())
@@ -159,11 +156,11 @@ func (c *cluster) create(ctx context.Context) error {
 	}
 	auth := "scram-sha-256"
 	if c.ephemeral {
-		// SCRAM costs a client 2 ms of processor time per connection, 10 ms under the
-		// race detector: too much for tests, which open thousands.
+		// SCRAM costs 2 ms of processor time per connection, 10 ms under the race
+		// detector: too much for tests, which open thousands.
 		auth = "md5"
 	}
-	// The cluster's user may not be able to read the folders above.
+	// The cluster's user may not read the folders above.
 	cmd := c.command(ctx, "initdb", "--pgdata="+filepath.Base(beside), "--username="+superuser,
 		"--pwfile="+passwordFile,
 		"--auth="+auth, "--encoding=UTF8", "--locale=C", "--no-sync")
@@ -177,11 +174,10 @@ func (c *cluster) create(ctx context.Context) error {
 	return os.Rename(beside, c.data())
 }
 
-// setUp waits until the server accepts connections, and creates the role and its database
-// if missing: an earlier first start may have been killed in between.
+// setUp creates what is missing: an earlier first start may have been killed in between.
 func (c *cluster) setUp(ctx context.Context) error {
-	// Another process that has taken the port may accept and not answer, and lib/pq
-	// connects without a context.
+	// Another process on the port may accept and not answer, and lib/pq connects without
+	// a context.
 	db, err := sql.Open("postgres", c.url(superuser, "postgres")+"&connect_timeout=2")
 	if err != nil {
 		return err
@@ -217,7 +213,7 @@ func (c *cluster) setUp(ctx context.Context) error {
 }
 
 // wait polls until the server accepts the password or has ended. SCRAM authenticates the
-// server to the client too, so it is this server and no other.
+// server too, so it is this server and no other.
 func (c *cluster) wait(ctx context.Context, db *sql.DB) error {
 	for {
 		if db.PingContext(ctx) == nil {
@@ -236,8 +232,7 @@ func (c *cluster) wait(ctx context.Context, db *sql.DB) error {
 
 var errLocked = errors.New("locked by another process")
 
-// openLock opens a file and takes the lock on it, which lasts until every process that
-// has the file open has closed it or died.
+// openLock's lock lasts until every process that has the file open has closed it or died.
 func openLock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -282,16 +277,16 @@ const (
 
 // holder is for messages only: the lock decides.
 type holder struct {
-	// PID, Program and Since describe the process that started the server. They are zero
-	// if unknown.
+	// Zero if unknown, as are the other two; they are of the process that started the
+	// server.
 	PID     int
 	Program string
 	Since   time.Time
 }
 
-// hold takes the lock on the folder. The guard removes the holder file as soon as its
-// parent is gone, so a lock without that file belongs to a server that is stopping, and
-// hold waits for it. A lock with that file is a [*HeldError].
+// hold locks the folder. The guard removes the holder file as soon as its parent is gone,
+// so a lock without that file belongs to a server that is stopping, and hold waits. A
+// lock with that file is a [*HeldError].
 func hold(ctx context.Context, dir string, who holder) (*os.File, error) {
 	ctx, cancel := context.WithTimeout(ctx, holdTimeout)
 	defer cancel()
@@ -337,11 +332,10 @@ func readHolder(dir string) (holder, bool) {
 	return who, err == nil && json.Unmarshal(text, &who) == nil
 }
 
-// HeldError reports that another process runs a server on the data folder.
+// HeldError means that another process runs a server on the data folder.
 type HeldError struct {
 	Dir string
-	// PID is the process that started the server, Program its name and Since when it did;
-	// zero where it is not known.
+	// PID, Program and Since are of the process that started the server; zero if unknown.
 	PID     int
 	Program string
 	Since   time.Time

@@ -1,9 +1,8 @@
 // Package embedded runs a private Postgres for a program that has none.
 //
 // The problem is that a new user starts with `go run` on a machine with Go and git, and
-// this project needs a real Postgres, so the host brings one: it uses the programs of
-// this machine, fetches them where there are none, and runs a cluster below a data
-// folder.
+// this project needs a real Postgres. So the host brings one: it uses the programs of
+// this machine, or fetches them, and runs a cluster below a data folder.
 //
 //	server, err := embedded.Start(ctx, "./.data", embedded.Options{Logger: log})
 //	…
@@ -11,18 +10,18 @@
 //	…
 //	err = server.Stop()
 //
-// Start starts the same executable again as a guard process, which runs Postgres and
-// holds a pipe to its parent. When the parent ends, by kill -9 too, the pipe ends and the
-// guard stops Postgres, on every operating system. The guard holds an OS lock on the data
-// folder, which Postgres inherits: a process that gets the lock knows that no process of
-// an earlier run is left.
+// Start runs the same executable again as a guard process, which runs Postgres and holds
+// a pipe to its parent. When the parent ends, by kill -9 too, the pipe ends and the guard
+// stops Postgres, on every operating system. The guard locks the data folder, and
+// Postgres inherits the lock: a process that gets it knows that no earlier process is
+// left.
 //
 // The server listens on a free TCP port of the loopback, with a random password in a file
-// beside the data (0600). It has no Unix socket: the path of a socket is limited to 104
-// bytes on some systems.
+// beside the data (0600), and on no Unix socket, whose path some systems limit to 104
+// bytes.
 //
 // Postgres refuses to run as root. Root's server runs inside a user namespace, which can
-// reach every folder that root can; where there are none, as the owner of the data, as
+// reach every folder that root can; without namespaces, as the owner of the data, as
 // postgres or as nobody.
 package embedded
 
@@ -43,15 +42,13 @@ import (
 
 // Options configure [Start]. The zero value works.
 type Options struct {
-	// Logger is told of steps that take time, such as a download. nil discards.
+	// Logger gets steps that take time, such as a download; nil discards.
 	Logger *slog.Logger
 	// Ephemeral is for tests: nothing is synced to disk, the role booking may create
-	// databases, and the folder is removed when the server stops, after a kill -9 of this
-	// process too.
+	// databases, and the folder is removed when the server stops, also after a kill -9.
 	Ephemeral bool
 	Programs  Source
-	// Repository is the Maven repository to fetch programs from, by default Maven
-	// Central.
+	// Repository is a Maven repository with the programs; empty is Maven Central.
 	Repository string
 	// Settings are name=value, for measurements.
 	Settings []string
@@ -61,11 +58,11 @@ type Options struct {
 type Source int
 
 const (
-	// Anywhere uses the programs of this machine (14 or later), else fetched ones.
+	// Anywhere is this machine's programs (14 or later), else fetched ones.
 	Anywhere Source = iota
-	// Machine uses those on PATH and in the usual folders only.
+	// Machine is the programs on PATH and in the usual folders.
 	Machine
-	// Fetched uses those in the user's cache folder only, and fetches them if missing.
+	// Fetched is the programs in the user's cache folder, fetched if missing.
 	Fetched
 )
 
@@ -77,17 +74,17 @@ type Server struct {
 
 var discard = slog.New(slog.DiscardHandler)
 
-// Start runs a private Postgres with its data below dir, which is created if missing, and
-// returns when the server accepts connections. With Ephemeral, an empty dir is a new
-// temporary folder.
+// Start runs a private Postgres with its data below dir, created if missing, and returns
+// when the server accepts connections. With Ephemeral, an empty dir is a new temporary
+// folder.
 //
-// It returns a [*HeldError] if another live process uses the folder. Other errors name a
+// It returns a [*HeldError] if another live process uses the folder; other errors name a
 // remedy and include the end of Postgres's log. The end of ctx ends the attempt, not a
-// started server. The first start takes about a second, plus the download if there is
-// one; later ones take a tenth.
+// started server. The first start takes about a second, plus a download; later ones a
+// tenth.
 //
-// Start removes the variables of libpq (PGHOST, PGSERVICE, …) from this process's
-// environment, because drivers would read them.
+// Start removes libpq's variables (PGHOST, PGSERVICE, …) from the environment of this
+// process: drivers would read them.
 func Start(ctx context.Context, dir string, opts Options) (*Server, error) {
 	pgenv.Clear()
 	if opts.Logger == nil {
@@ -129,17 +126,17 @@ func start(ctx context.Context, dir string, opts Options) (*Server, error) {
 	return &Server{url: url, version: programs.Version, programs: programs.Folder, stop: sync.OnceValue(g.stop)}, nil
 }
 
-// URL returns the server's postgres://… URL, with the role booking, which may create
-// extensions and schemas in the database booking_platform. It includes the password.
+// URL returns a postgres://… URL with the password. Its role booking may create
+// extensions and schemas in the database booking_platform.
 func (s *Server) URL() string { return s.url }
 
-// Version returns the version of the programs, such as 16.9.
+// Version returns the programs' version, such as 16.9.
 func (s *Server) Version() string { return s.version }
 
 // Programs returns their folder.
 func (s *Server) Programs() string { return s.programs }
 
-// Stop ends the server and its connections, and waits for that, at most half a minute.
+// Stop ends the server and its connections, within half a minute.
 func (s *Server) Stop() error { return s.stop() }
 
 func makeFolder(dir string, ephemeral bool) (string, error) {
@@ -153,7 +150,7 @@ func makeFolder(dir string, ephemeral bool) (string, error) {
 	return dir, os.MkdirAll(dir, 0o700)
 }
 
-// Running returns the URL of the server that another process runs on a data folder, for a
+// Running returns the URL of the server that another process runs on a folder, for a
 // command that got a [*HeldError]. It fails if the folder cannot be read or the server
 // has not started yet.
 func Running(dir string) (string, error) {

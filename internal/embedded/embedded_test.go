@@ -24,7 +24,7 @@ func TestStart_DataIsKept(t *testing.T) {
 	}
 }
 
-// remember adds a row and expects those of all earlier starts.
+// remember adds a row and expects all earlier ones.
 func remember(t *testing.T, url string, start int) {
 	t.Helper()
 	db, err := sql.Open("postgres", url)
@@ -39,7 +39,6 @@ func remember(t *testing.T, url string, start int) {
 	require.Equal(t, start+1, rows)
 }
 
-// requireGone waits until nothing listens at a server's address.
 func requireGone(t *testing.T, serverURL string) {
 	t.Helper()
 	u, err := url.Parse(serverURL)

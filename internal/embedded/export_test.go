@@ -6,13 +6,12 @@ import (
 	"runtime"
 )
 
-// Folder returns a folder with this machine's programs, or with fetched ones.
 func Folder(ctx context.Context) (string, error) {
 	p, err := choose(ctx, "", Options{Logger: discard})
 	return p.Folder, err
 }
 
-// RunOn starts a server on a given port, in this process, and stops it again.
+// RunOn starts and stops a server on a given port, in this process.
 func RunOn(ctx context.Context, dir string, port int) error {
 	folder, err := Folder(ctx)
 	if err != nil {
@@ -44,10 +43,8 @@ func RunOn(ctx context.Context, dir string, port int) error {
 // ErrPortTaken is answered by another port.
 var ErrPortTaken = errPortTaken
 
-// Explain adds output and remedy to an error.
 var Explain = explain
 
-// OnMachine lists the folders with programs, for a PATH and patterns of the caller's.
 func OnMachine(ctx context.Context, path string, patterns ...string) []string {
 	var folders []string
 	for _, p := range onMachine(ctx, path, patterns) {

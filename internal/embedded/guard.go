@@ -15,8 +15,7 @@ import (
 	"time"
 )
 
-// order is what the guard is told, in the first line on the pipe whose end tells it that
-// its parent is gone.
+// order is the first line on the pipe to the guard.
 type order struct {
 	Dir, Programs string
 	Ephemeral     bool
@@ -46,16 +45,16 @@ func startGuard(o order) (*guarded, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open Postgres's log: %w", err)
 	}
-	// Unforeseen failures of the guard are logged there too. It must not inherit stderr:
-	// a program that waits for the end of our stderr would wait for the guard.
+	// The guard's own failures go there too. With our stderr, a program that waits for
+	// its end would wait for the guard.
 	defer func() { _ = log.Close() }()
-	// Without ctx, because its end would kill the guard, which ends with its pipe.
+	// Without ctx: the guard ends with its pipe.
 	cmd, err := again(context.Background(), roleGuard)
 	if err != nil {
 		return nil, err
 	}
-	// Only what programs and their libraries need to run: the server has no use for the
-	// host's secrets, and variables such as PGPORT would change it.
+	// Only what programs and their libraries need: the server must not get the host's
+	// secrets, and variables such as PGPORT would change it.
 	for _, name := range []string{"PATH", "HOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR", "TMP", "TEMP",
 		"SystemRoot", "USERPROFILE"} {
 		if value, ok := os.LookupEnv(name); ok {
@@ -123,7 +122,7 @@ func (g *guarded) stop() error {
 
 const logFile = "postgres.log"
 
-// openLog opens the log of Postgres and the guard. A log over 10 MB is truncated.
+// A log over 10 MB is truncated.
 func openLog(dir string) (*os.File, error) {
 	const grown = 10 << 20
 	path := filepath.Join(dir, logFile)
@@ -134,26 +133,25 @@ func openLog(dir string) (*os.File, error) {
 	return os.OpenFile(path, flags, 0o600)
 }
 
-// How long each part of a life may take.
 const (
 	holdTimeout      = stopTimeout + 5*time.Second
 	startTimeout     = 90 * time.Second
 	fastTimeout      = 10 * time.Second
 	immediateTimeout = 5 * time.Second
 	stopTimeout      = fastTimeout + immediateTimeout + 5*time.Second
-	// How long a holder file has to stay before its process is believed to be alive: that
-	// of a killed process is removed sooner.
+	// beliefTimeout is how long a holder file has to stay before its process is believed
+	// to be alive: that of a killed process is removed sooner.
 	beliefTimeout = 2 * time.Second
 	restartPause  = time.Second
 )
 
 var errParentGone = errors.New("the parent process is gone")
 
-// runGuard is the guard process. Postgres has to be started from the main thread: Linux
-// sends the signal for the guard's death when that thread ends.
+// runGuard starts Postgres from the main thread: Linux sends the signal for the guard's
+// death when the starting thread ends.
 func runGuard(in io.Reader, out io.Writer) int {
-	// Signals to the group or the service are for the parent: only the end of the pipe
-	// ends the guard. They are not ignored, because Postgres would inherit that.
+	// Signals to the group or the service are for the parent. They are not ignored,
+	// because Postgres would inherit that.
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	pipe := bufio.NewReader(in)
 	line, err := pipe.ReadBytes('\n')
@@ -182,8 +180,7 @@ func runGuard(in io.Reader, out io.Writer) int {
 	return 0
 }
 
-// guard holds the folder and runs the server until ctx ends. It returns an error only
-// before the server has started.
+// guard runs the server until ctx ends. It returns an error only before the start.
 func guard(ctx context.Context, o order, answer func(report)) error {
 	held, err := hold(ctx, o.Dir, o.Holder)
 	if err != nil {
@@ -194,8 +191,8 @@ func guard(ctx context.Context, o order, answer func(report)) error {
 		defer func() { _ = os.RemoveAll(o.Dir) }()
 	}
 	unsign := func() { _ = os.Remove(filepath.Join(o.Dir, holderFile)) }
-	// The holder file is removed before the server is stopped, so that the next host
-	// waits for the folder, and never after the next host has written its own.
+	// Removed before the server is stopped, so that the next host waits for the folder,
+	// and never after the next host has written its own.
 	unsigned := make(chan struct{})
 	context.AfterFunc(ctx, func() {
 		defer close(unsigned)
@@ -241,8 +238,8 @@ func restart(ctx context.Context, c *cluster) error {
 	return c.run(ctx)
 }
 
-// roleVariable makes this executable one of the helper processes of this package, before
-// main runs. So nothing has to be installed.
+// roleVariable makes this executable a helper process before main runs, so that nothing
+// has to be installed.
 const roleVariable = "BOOKING_PLATFORM_EMBEDDED_ROLE"
 
 const (

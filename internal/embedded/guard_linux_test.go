@@ -27,7 +27,6 @@ func TestGuard_GuardKilled(t *testing.T) {
 	remember(t, next.URL, 1)
 }
 
-// childOf waits for a process with this parent.
 func childOf(t *testing.T, parent int) (child int) {
 	t.Helper()
 	eventually(t, "there is a guard", func() bool {

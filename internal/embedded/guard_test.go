@@ -18,7 +18,7 @@ import (
 func TestGuard_HostKilled(t *testing.T) {
 	t.Parallel()
 	dir := open(t)
-	// Variables that would mislead Postgres if it saw them.
+	// Variables that would mislead Postgres.
 	astray := []string{"PGPORT=1", "PGDATA=/nowhere", "PGOPTIONS=--nonsense", "PGHOST=/nowhere"}
 	for start := range 3 {
 		host := spawn(t, life{Dir: dir}, nil, astray...)
@@ -52,8 +52,8 @@ func TestStart_StalePostmasterPid(t *testing.T) {
 	require.NoError(t, err)
 	remember(t, server.URL(), 0)
 	require.NoError(t, server.Stop())
-	// The file that is left when everything is killed, with the number of a process that
-	// exists: this one.
+	// As left when everything is killed, with the number of a process that exists: this
+	// one.
 	stale := strconv.Itoa(os.Getpid()) + "\n" + filepath.Join(dir, "data") + "\n1700000000\n5432\n\n127.0.0.1\n"
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "data", "postmaster.pid"), []byte(stale), 0o600))
 	server, err = embedded.Start(t.Context(), dir, embedded.Options{})
@@ -62,8 +62,7 @@ func TestStart_StalePostmasterPid(t *testing.T) {
 	require.NoError(t, server.Stop())
 }
 
-// The server is killed and its host lives: the server comes back at the same address,
-// with its data.
+// The server comes back at the same address, with its data.
 func TestGuard_ServerKilled(t *testing.T) {
 	t.Parallel()
 	dir := open(t)
@@ -82,7 +81,6 @@ func TestGuard_ServerKilled(t *testing.T) {
 	requireGone(t, server.URL())
 }
 
-// postmaster returns the process that the data folder names, 0 if none.
 func postmaster(t *testing.T, dir string) int {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "data", "postmaster.pid"))

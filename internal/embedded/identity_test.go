@@ -45,8 +45,8 @@ func TestStart_RootAndUserInTurn(t *testing.T) {
 	}
 }
 
-// M32: containers may run as a number without an entry in /etc/passwd. It works where
-// user namespaces do; elsewhere the error names a remedy.
+// M32: containers may run as a number without an entry in /etc/passwd. Without user
+// namespaces the error names a remedy.
 func TestStart_UserWithoutPasswdEntry(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
@@ -112,7 +112,6 @@ func TestStart_FolderOfAnotherUser(t *testing.T) {
 	require.Contains(t, host.Error, dir)
 }
 
-// twice starts on a folder, kills, and starts again.
 func twice(t *testing.T, dir string, as *syscall.SysProcAttr) {
 	t.Helper()
 	for start := range 2 {
@@ -124,8 +123,7 @@ func twice(t *testing.T, dir string, as *syscall.SysProcAttr) {
 	}
 }
 
-// ordinary is an ordinary user, who gets the folder: nobody if this is root, else this
-// user.
+// ordinary gives the folder to nobody if this is root, else to this user.
 func ordinary(t *testing.T, dir string) *syscall.SysProcAttr {
 	t.Helper()
 	if os.Geteuid() != 0 {

@@ -20,7 +20,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/embedded"
 )
 
-// childVariable makes this test binary a program that runs a server until it is killed.
+// childVariable makes this test binary run a server until it is killed.
 const childVariable = "EMBEDDED_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -43,10 +43,9 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// self is a copy of this binary that every user can run: the folder of the original is
-// closed to others. It is written before the tests start, because a program cannot be
-// executed while another process, even one that is about to exec, has it open for
-// writing.
+// self is a copy of this binary that every user can run. It is written before the tests
+// start: a program cannot be executed while a process, even one about to exec, has it
+// open for writing.
 var self string
 
 func copySelf(dir string) error {
@@ -61,15 +60,14 @@ func copySelf(dir string) error {
 	return errors.Join(os.Chmod(dir, 0o755), os.WriteFile(self, text, 0o755))
 }
 
-// life is what a child is told to do, started its answer.
+// life is the child's order.
 type life struct {
-	Dir  string
-	Opts embedded.Options
-	// Patience bounds the start, if not zero.
+	Dir      string
+	Opts     embedded.Options
 	Patience time.Duration
 	// NoNamespaces forbids user namespaces first.
 	NoNamespaces bool
-	// Ask has the child connect as a program does and return its session's settings.
+	// Ask returns the settings of a session that connects as a program does.
 	Ask bool
 }
 
@@ -106,7 +104,7 @@ func child(text string) {
 		}
 	}
 	_ = json.NewEncoder(os.Stdout).Encode(answer)
-	// The test holds the other end as long as it runs.
+	// The test holds the other end.
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	if server != nil {
 		if err := server.Stop(); err != nil {
@@ -117,8 +115,7 @@ func child(text string) {
 	os.Exit(0)
 }
 
-// settings returns those that the caller's environment could change, or the error of the
-// connection.
+// settings returns those that the environment could change, or the connection's error.
 func settings(databaseURL string) (settings string) {
 	db, err := sql.Open("postgres", databaseURL)
 	if err != nil {
@@ -141,7 +138,7 @@ type running struct {
 	in  io.Closer
 }
 
-// spawn starts a child, as another user if as is set, and waits for its answer.
+// spawn starts a child, as another user if as is set.
 func spawn(t *testing.T, l life, as *syscall.SysProcAttr, env ...string) *running {
 	t.Helper()
 	text, err := json.Marshal(l)
@@ -167,7 +164,7 @@ func (r *running) kill() {
 	_ = r.cmd.Wait()
 }
 
-// open makes a temporary folder that every user may enter and only this one may write to.
+// open makes a folder that every user may enter and only this one may write to.
 func open(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "booking-embedded-test-")
@@ -180,7 +177,6 @@ func open(t *testing.T) string {
 	return dir
 }
 
-// eventually polls a condition for 30 seconds.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)

@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// namespaced runs the programs in a user namespace that maps uid to this user: files see
-// this user, the programs see uid, which must have a name because Postgres looks it up.
+// namespaced maps uid to this user: files see this user, the programs see uid, which must
+// have a name because Postgres looks it up.
 func namespaced(uid, gid int) []identity {
 	host, group := os.Geteuid(), os.Getegid()
 	owner, ownerGroup := -1, -1
@@ -25,9 +25,8 @@ func namespaced(uid, gid int) []identity {
 	}}
 }
 
-// entitled runs them as another user with root's right to bypass file permissions. It
-// works in containers, which have no user namespaces, with folders or programs below
-// /root.
+// entitled is another user with root's right to bypass file permissions. It works in
+// containers, which have no user namespaces, with folders or programs below /root.
 func entitled(name string, uid, gid uint32) []identity {
 	const passPermissions = 1 // CAP_DAC_OVERRIDE
 	return []identity{{

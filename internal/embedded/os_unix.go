@@ -15,9 +15,9 @@ import (
 	"syscall"
 )
 
-// identities lists the users that the programs can run as, the best first: an ordinary
-// user itself; for root, the owner of existing data, then a user namespace, where files
-// stay root's and every folder can be reached, then system users.
+// identities lists the users to run as, the best first: an ordinary user itself; for
+// root, the owner of existing data, then a user namespace, where files stay root's and
+// every folder can be reached, then system users.
 func identities(data string) ([]identity, error) {
 	if os.Geteuid() != 0 {
 		self := identity{name: "this user",
@@ -57,8 +57,8 @@ func identities(data string) ([]identity, error) {
 	return all, nil
 }
 
-// named returns ways to run as a user whose number has no entry in /etc/passwd, as in
-// some containers: initdb needs its name. There are none for a user with an entry.
+// named is for a user whose number has no entry in /etc/passwd, as in some containers:
+// initdb needs a name.
 func named() []identity {
 	if _, err := user.LookupId(strconv.Itoa(os.Geteuid())); err == nil {
 		return nil
@@ -86,8 +86,7 @@ func another(name string, uid, gid uint32) identity {
 	}
 }
 
-// letIn lets other users pass through the folder until shutAgain is called. The files in
-// it stay closed to them.
+// letIn lets others pass through the folder until shutAgain; its files stay closed.
 func letIn(dir string) (shutAgain func(), err error) {
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -97,7 +96,7 @@ func letIn(dir string) (shutAgain func(), err error) {
 	return func() { _ = os.Chmod(dir, before) }, os.Chmod(dir, before|0o011)
 }
 
-// own gives the files to the cluster's user. Only root can, and only root has to.
+// Only root can, and has to.
 func (c *cluster) own() error {
 	if c.who.uid < 0 {
 		return nil
@@ -110,8 +109,7 @@ func (c *cluster) own() error {
 	return nil
 }
 
-// give changes the owner of a file, or of a folder and all it contains, unless it is
-// right or missing.
+// give skips what is right or missing.
 func give(path string, uid, gid int) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -126,7 +124,7 @@ func give(path string, uid, gid int) error {
 	if !info.IsDir() {
 		return os.Lchown(path, uid, gid)
 	}
-	// The owner of the folder shows that the rest is done.
+	// The folder's owner shows that the rest is done.
 	err = filepath.WalkDir(path, func(below string, _ fs.DirEntry, err error) error {
 		if err != nil || below == path {
 			return err
@@ -146,8 +144,7 @@ func removeStale(data string) error {
 	return nil
 }
 
-// apart puts the guard into a session of its own, so that a terminal's Ctrl-C and hang-up
-// do not reach it.
+// apart is a session of its own, which a terminal's Ctrl-C and hang-up do not reach.
 func apart() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
 type shutdown = syscall.Signal
@@ -170,8 +167,7 @@ func lock(f *os.File) error {
 	}
 }
 
-// inherit gives the lock to a child too: it then lasts as long as the child and its
-// children.
+// The lock then lasts as long as the child and its children.
 func inherit(cmd *exec.Cmd, held *os.File) { cmd.ExtraFiles = append(cmd.ExtraFiles, held) }
 
 func (p *process) send(_ context.Context, how shutdown) { _ = p.cmd.Process.Signal(how) }

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// identities is the current user. Postgres itself refuses an elevated console.
+// Postgres itself refuses an elevated console.
 func identities(string) ([]identity, error) {
 	return []identity{{name: "this user",
 			attributes: func() *syscall.SysProcAttr { return &syscall.SysProcAttr{HideWindow: true} }, uid: -1,
@@ -23,7 +23,7 @@ func letIn(string) (func(), error) { return func() {}, nil }
 
 func (c *cluster) own() error { return nil }
 
-// removeStale does nothing: locks are not inherited here, so Postgres has to check.
+// Locks are not inherited here, so Postgres has to check.
 func removeStale(string) error { return nil }
 
 // apart keeps a console's Ctrl-C from the guard.
@@ -40,8 +40,8 @@ func lock(f *os.File) error {
 	return err
 }
 
-// inherit does nothing: a lock belongs to one process here. A second server cannot open
-// the shared memory of the first.
+// A lock belongs to one process here. A second server cannot open the shared memory of
+// the first.
 func inherit(*exec.Cmd, *os.File) {}
 
 // Postgres has pg_ctl kill in place of signals.

@@ -18,7 +18,7 @@ type process struct {
 	programs string
 	done     chan struct{}
 	err      error
-	// log is the path of the process's log, begun the offset where its part begins.
+	// log is the process's log, begun where its part begins.
 	log   string
 	begun int64
 }
@@ -53,8 +53,7 @@ func (p *process) said() []byte {
 	return bytes.TrimSpace(text[p.begun:])
 }
 
-// stop ends the process: by a fast shutdown unless hurry is set, then by an immediate
-// one, then by kill.
+// stop tries a fast shutdown, unless hurry is set, an immediate one, then kill.
 func (p *process) stop(hurry bool) {
 	if !hurry && p.signal(fast, fastTimeout) {
 		return
@@ -95,7 +94,7 @@ var remedies = []struct {
 		errors.New("a permission is missing: choose a folder that this user may write to (DATA_DIR)")},
 }
 
-// explain adds the end of the output and the remedy, if known, to the error.
+// explain adds the end of the output and the remedy, if known.
 func explain(said []byte, err error) error {
 	said = bytes.TrimSpace(said)
 	const end = 2000
@@ -113,18 +112,17 @@ func explain(said []byte, err error) error {
 
 type identity struct {
 	name string
-	// attributes are those of the processes; Go changes the user between fork and exec.
+	// Go changes the user between fork and exec.
 	attributes func() *syscall.SysProcAttr
-	// uid and gid own the files, as seen from this process. If negative, owners stay as
-	// they are.
+	// uid and gid own the files, as seen from here; negative leaves owners as they are.
 	uid, gid int
-	// outside: the user may not enter the folder with its usual mode.
+	// outside: the folder's usual mode does not let the user in.
 	outside bool
-	// late: the right to enter the folder takes effect only when the program runs.
+	// late: the right to enter it takes effect only when the program runs.
 	late bool
 }
 
-// identify chooses the user by running one of the programs in the folder.
+// identify chooses the user by running one of the programs.
 func (c *cluster) identify(ctx context.Context) (identity, error) {
 	candidates, err := identities(c.data())
 	if err != nil {

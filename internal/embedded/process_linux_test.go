@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// With user namespaces, the files of the server belong to this user, who can remove them.
+// With user namespaces this user owns the files, and can remove them.
 func TestStart_OwnerOfFilesIsKept(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() == 0 && !possible(contained(1)) {
@@ -33,8 +33,7 @@ func TestStart_OwnerOfFilesIsKept(t *testing.T) {
 	}))
 }
 
-// As in many containers: root's server runs as another user, also in folders that are
-// closed to others.
+// As in many containers: root's server runs as another user, also in closed folders.
 func TestStart_RootWithoutNamespaces(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []os.FileMode{0o755, 0o700} {
@@ -45,7 +44,7 @@ func TestStart_RootWithoutNamespaces(t *testing.T) {
 			as := contained(1 << 16)
 			forbid := possible(as)
 			if !forbid {
-				// We are not root, or in such a container.
+				// This is not root, or such a container.
 				as = nil
 			}
 			host := spawn(t, life{Dir: dir, NoNamespaces: forbid}, as)
@@ -62,7 +61,7 @@ func TestStart_RootWithoutAnyUser(t *testing.T) {
 	// No namespaces, and no users but root.
 	as := contained(1)
 	if !possible(as) {
-		// Then there is no such place to be made here, either.
+		// Such a place cannot be made here.
 		return
 	}
 	host := spawn(t, life{Dir: filepath.Join(open(t), "data"), NoNamespaces: true}, as)
@@ -73,7 +72,7 @@ func TestStart_RootWithoutAnyUser(t *testing.T) {
 		"start as an ordinary user, or use a Postgres that runs already (STORAGE_DRIVER=db, DATABASE_URL)")
 }
 
-// contained makes a child root in a user namespace with this number of users.
+// contained makes a child root in a namespace with this number of users.
 func contained(users int) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{
 		Cloneflags:                 syscall.CLONE_NEWUSER,

@@ -22,7 +22,7 @@ import (
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 )
 
-// oldest is the first major version with multiranges, which the schema needs.
+// oldest has multiranges, which the schema needs.
 const oldest = 14
 
 type programs struct {
@@ -45,8 +45,7 @@ var usual = []string{
 	`C:\Program Files\PostgreSQL\*\bin`,
 }
 
-// onMachine lists the programs on a PATH, then those in folders that match the patterns,
-// newest first.
+// onMachine lists those on a PATH, then those in matching folders, newest first.
 func onMachine(ctx context.Context, path string, patterns []string) []programs {
 	var found []programs
 	seen := map[string]bool{}
@@ -77,8 +76,7 @@ func onMachine(ctx context.Context, path string, patterns []string) []programs {
 
 var versionOutput = regexp.MustCompile(`\(PostgreSQL\) ((\d+)\S*)`)
 
-// inspect returns the programs of a folder with their version, or an error if some are
-// missing or do not run.
+// inspect returns an error if some programs are missing or do not run.
 func inspect(ctx context.Context, folder string) (programs, error) {
 	if _, err := os.Stat(program(folder, "initdb")); err != nil {
 		return programs{}, err
@@ -107,8 +105,7 @@ func program(folder, name string) string {
 	return filepath.Join(folder, name)
 }
 
-// choose finds programs for the data folder: of the major version that made the data, or
-// any version for a new folder.
+// choose finds programs of the major version of the data, or any for a new folder.
 func choose(ctx context.Context, dir string, opts Options) (programs, error) {
 	major, err := majorOf(dir)
 	if err != nil {
@@ -181,8 +178,7 @@ func majorOf(dir string) (int, error) {
 	return major, nil
 }
 
-// fetchable is what is fetched for data of a major version. 0 is a new folder, and gets
-// the version of docker-compose.yml.
+// 0 is a new folder, and gets the version of docker-compose.yml.
 var fetchable = map[int]embeddedpostgres.PostgresVersion{
 	0:  embeddedpostgres.V16,
 	14: embeddedpostgres.V14,
@@ -194,8 +190,7 @@ var fetchable = map[int]embeddedpostgres.PostgresVersion{
 
 const fetchTimeout = 10 * time.Minute
 
-// fetched returns programs from the user's cache folder, after fetching them if missing.
-// They are unpacked and tried in another folder and moved into place in one step, so
+// fetched programs are unpacked and tried elsewhere and moved into place in one step, so
 // those in place are complete.
 func fetched(ctx context.Context, major int, opts Options) (programs, error) {
 	version, ok := fetchable[major]
@@ -259,8 +254,8 @@ type fetchOrder struct {
 }
 
 // fetchElsewhere fetches in another process, because the library takes no context, panics
-// if it cannot remove a file, and leaves temporary and open files behind. The process
-// inherits the lock, because it may outlive this one.
+// if it cannot remove a file, and leaves temporary and open files. The process inherits
+// the lock: it may outlive this one.
 func fetchElsewhere(ctx context.Context, lock *os.File, o fetchOrder) error {
 	text, err := json.Marshal(o)
 	if err != nil {
@@ -291,8 +286,8 @@ func runFetch(in io.Reader, out io.Writer) int {
 		fmt.Fprintln(out, err)
 		return 1
 	}
-	// The library cannot fetch without starting a server. After unpacking it clears the
-	// data folder, and Go refuses to remove a path that ends in a dot: it stops there.
+	// The library cannot fetch without starting a server. It then clears the data folder,
+	// and Go refuses to remove a path that ends in a dot: it stops there.
 	impossible := o.Into + string(filepath.Separator) + "."
 	config := embeddedpostgres.DefaultConfig().
 		Version(o.Version).

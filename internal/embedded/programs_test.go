@@ -31,8 +31,8 @@ func TestOnMachine_PathThenNewest(t *testing.T) {
 		folder = filepath.Join(root, folder)
 		require.NoError(t, os.MkdirAll(folder, 0o755))
 		for _, name := range names {
-			// Written by another process: a program cannot be run while any process has
-			// it open for writing, and that may be what another test is about to start.
+			// Written by another process: a program cannot be run while any process, such
+			// as one that another test is about to start, has it open for writing.
 			write := exec.Command("/bin/sh", "-c",
 				`printf '#!/bin/sh\necho "postgres (PostgreSQL) %s"\n' "$1" >"$2" && chmod 755 "$2"`, "sh", version,
 				filepath.Join(folder, name))
@@ -70,7 +70,7 @@ func TestStart_DataOfAnotherVersion(t *testing.T) {
 	require.ErrorContains(t, err, "what is in "+dir+" is no Postgres data")
 }
 
-// fetching starts a server with fetched programs, in an empty home.
+// fetching uses fetched programs, in an empty home.
 func fetching(t *testing.T, home, repository string) *running {
 	t.Helper()
 	opts := embedded.Options{Ephemeral: true, Programs: embedded.Fetched, Repository: repository}
@@ -80,7 +80,7 @@ func fetching(t *testing.T, home, repository string) *running {
 func TestFetch_Once(t *testing.T) {
 	t.Parallel()
 	home, source := open(t), newRepository(t)
-	// As root: the programs are where the server may not look.
+	// As root: programs where the server may not look.
 	require.NoError(t, os.Chmod(home, 0o700))
 	host := fetching(t, home, source.URL)
 	require.Empty(t, host.Error)
@@ -111,7 +111,7 @@ func TestFetch_Concurrent(t *testing.T) {
 	require.EqualValues(t, 1, source.downloads.Load())
 }
 
-// A bad download is refused, and does not affect the next one.
+// A bad download does not affect the next one.
 func TestFetch_BadDownload(t *testing.T) {
 	t.Parallel()
 	home, source := open(t), newRepository(t)
@@ -177,8 +177,7 @@ func TestFetch_Stalled(t *testing.T) {
 		Patience: time.Second},
 		nil, "HOME="+home, "XDG_CACHE_HOME="+home)
 	require.Contains(t, host.Error, context.DeadlineExceeded.Error())
-	// The download has ended with its parent's patience: the next one does not wait for
-	// it.
+	// The download has ended with its parent's patience.
 	source.handle.Store(nil)
 	next := spawn(t, life{Opts: embedded.Options{Ephemeral: true, Programs: embedded.Fetched, Repository: source.URL}},
 		nil, "HOME="+home, "XDG_CACHE_HOME="+home)
@@ -237,7 +236,7 @@ func (r *repository) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// runnable are programs for the jar that execute this machine's.
+// runnable executes this machine's programs.
 func runnable(t *testing.T) map[string]string {
 	t.Helper()
 	folder, err := embedded.Folder(t.Context())
@@ -270,8 +269,7 @@ func jarWith(t *testing.T, txz []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	w := zip.NewWriter(&out)
-	// Stored, so that a flipped byte is found by the checksums and not by the
-	// decompressor.
+	// Stored, so that the checksums find a flipped byte, not the decompressor.
 	file, err := w.CreateHeader(&zip.FileHeader{Name: "postgres-any.txz", Method: zip.Store})
 	require.NoError(t, err)
 	_, err = file.Write(txz)

@@ -6,10 +6,10 @@ import (
 	"hash/crc32"
 )
 
-// xz wraps data into an .xz file without compression; the standard library cannot write
-// the format: https://tukaani.org/xz/xz-file-format.txt.
+// xz writes an .xz file without compression, which the standard library cannot:
+// https://tukaani.org/xz/xz-file-format.txt.
 func xz(data []byte) []byte {
-	// The only check of the format that the standard library has, too.
+	// The only check that the standard library has, too.
 	flags := []byte{0, 1}
 	header := []byte{2, 0, 0x21, 1, 0x16, 0, 0, 0} // One filter, LZMA2, with a dictionary of 8 MiB.
 	var out, block, index bytes.Buffer

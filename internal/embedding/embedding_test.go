@@ -1,5 +1,5 @@
-// Package embedding measures what a program gets that imports one package: the size of
-// its binary and the modules in it. docs/EMBEDDING.md has the figures.
+// Package embedding measures what importing one package costs: the size of the binary and
+// the modules in it. docs/EMBEDDING.md has the figures.
 package embedding
 
 import (
@@ -18,9 +18,9 @@ import (
 
 const module = "github.com/booking-platform/booking-platform"
 
-// programs are empty servers with a use of the packages: what they import beside net/http
-// and, except for the first two, lib/pq; how many modules may be linked besides this one;
-// and a generous bound, in MB, for how much larger the binary is than the first one.
+// programs are empty servers that use packages: their imports beside net/http and, except
+// for the first two, lib/pq; how many modules may be linked besides this one; and a
+// generous bound, in MB, for how much larger the binary is than the first one.
 var programs = []struct {
 	name    string
 	imports []string
@@ -70,7 +70,7 @@ func TestEmbedding_SizesAndModules(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	prepare(t, dir)
-	// One call compiles what several programs share once.
+	// One call compiles what they share once.
 	run(t, dir, "go", "build", "-mod=mod", "-trimpath", "-ldflags=-w", "-o",
 		filepath.Join(dir, "bin")+string(filepath.Separator), "./...")
 	page, err := os.ReadFile("../../docs/EMBEDDING.md")
@@ -95,7 +95,7 @@ func TestEmbedding_SizesAndModules(t *testing.T) {
 		rows = append(rows, fmt.Sprintf("| %s | %+.1f MB | %d |", p.name, size-empty, len(modules)))
 	}
 	t.Log("\n" + strings.Join(rows, "\n"))
-	// The page has the number of modules; the sizes differ between machines.
+	// The page has the number of modules; sizes differ between machines.
 	for n, row := range rows {
 		parts := strings.Split(row, "|")
 		require.Regexp(t, `(?m)^\|`+regexp.QuoteMeta(parts[1])+`\|[^|]*\|`+parts[3]+`\|`, string(page),
@@ -103,7 +103,7 @@ func TestEmbedding_SizesAndModules(t *testing.T) {
 	}
 }
 
-// prepare writes a module with the programs, which requires what this module requires.
+// prepare writes a module with this module's requirements.
 func prepare(t *testing.T, dir string) {
 	t.Helper()
 	root, err := filepath.Abs("../..")
@@ -134,7 +134,6 @@ func prepare(t *testing.T, dir string) {
 	}
 }
 
-// linked returns the modules in a binary besides this one.
 func linked(t *testing.T, dir, binary string) (modules []string) {
 	t.Helper()
 	for line := range strings.Lines(run(t, dir, "go", "version", "-m", binary)) {

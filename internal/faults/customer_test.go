@@ -23,7 +23,7 @@ func slot(nth int) time.Time {
 	return time.Now().UTC().Truncate(24 * time.Hour).Add(time.Duration(48+nth) * time.Hour)
 }
 
-// hold makes a hold of the nth hour of the day after tomorrow.
+// hold is of the nth hour of the day after tomorrow.
 func (w *testEnv) hold(nth int) booking.Booking {
 	w.t.Helper()
 	b, err := w.hosts[nth%len(w.hosts)].bookings.Hold(w.t.Context(),
@@ -88,7 +88,6 @@ func (w *testEnv) endHold(b booking.Booking) {
 			WHERE id = $1::uuid`, b.ID)
 }
 
-// release lets a hold expire and releases it.
 func (w *testEnv) release(b booking.Booking) {
 	w.t.Helper()
 	w.endHold(b)
@@ -97,7 +96,6 @@ func (w *testEnv) release(b booking.Booking) {
 	require.Equal(w.t, booking.StatusExpired, w.status(b))
 }
 
-// event returns the only event of a type about a session.
 func (w *testEnv) event(c payments.Checkout, eventType string) stripetest.Event {
 	w.t.Helper()
 	var found []stripetest.Event
@@ -120,8 +118,7 @@ func done(outcome webhook.Outcome) answer { return answer{Status: http.StatusOK,
 
 var failed = answer{Status: http.StatusInternalServerError, Error: "internal"}
 
-// deliver sends a payload with a current signature to one of the hosts. Safe for
-// concurrent use.
+// deliver signs a payload for one of the hosts. Safe for concurrent use.
 func (w *testEnv) deliver(to int, payload []byte) answer {
 	w.t.Helper()
 	return w.send(to, payload, stripetest.Sign(payload, webhookSecret, time.Now()))
@@ -167,7 +164,6 @@ func (w *testEnv) outcome(id string) webhook.Outcome {
 	return outcome
 }
 
-// requireUnapplied checks that nothing of the payment has been applied.
 func (w *testEnv) requireUnapplied(b booking.Booking) {
 	w.t.Helper()
 	require.Equal(w.t, booking.StatusPending, w.status(b))
@@ -185,7 +181,7 @@ func (w *testEnv) confirmations(b booking.Booking) int {
 	return n
 }
 
-// requireOneEffect checks for one effect: confirmed once, with the price captured.
+// requireOneEffect: confirmed once, with the price captured.
 func (w *testEnv) requireOneEffect(b booking.Booking) {
 	w.t.Helper()
 	require.Equal(w.t, booking.StatusConfirmed, w.status(b))

@@ -139,7 +139,6 @@ func (w *testEnv) newResource(slug string, capacity int) booking.Resource {
 	return r
 }
 
-// keepEvent records an event without delivering it.
 func (w *testEnv) keepEvent(e stripetest.Event) []time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -149,14 +148,13 @@ func (w *testEnv) keepEvent(e stripetest.Event) []time.Duration {
 	return nil
 }
 
-// eventsOf returns the events of a Checkout Session or adopted PaymentIntent.
+// eventsOf takes a Checkout Session or adopted PaymentIntent.
 func (w *testEnv) eventsOf(id string) []stripetest.Event {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return append([]stripetest.Event(nil), w.made[id]...)
 }
 
-// count is Stripe's API, counting calls and answers.
 func (w *testEnv) count(rw http.ResponseWriter, r *http.Request) {
 	answer := &statusWriter{ResponseWriter: rw, status: http.StatusOK}
 	defer func() {
@@ -183,15 +181,14 @@ func (w *testEnv) called(methodAndPath string, status int) int {
 	return w.calls[methodAndPath+" "+http.StatusText(status)]
 }
 
-// faultOccurred records that the fault occurred n times.
 func (w *testEnv) faultOccurred(n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.fired += n
 }
 
-// settle runs the steps of all hosts until nothing is left to do, without waiting for
-// retries to be due.
+// settle runs the steps of all hosts until nothing is left to do, retries that are not
+// due included.
 func (w *testEnv) settle() {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 2*patience)
@@ -227,7 +224,7 @@ func (w *testEnv) settle() {
 	require.NoError(w.t, w.stripe.WaitDelivered(ctx))
 }
 
-// truth adds what the test has sent to that of the stand-in.
+// truth adds what the test has sent.
 func (w *testEnv) truth() faults.Truth {
 	truth := faults.TruthOf(w.stripe)
 	w.mu.Lock()
@@ -239,8 +236,8 @@ func (w *testEnv) truth() faults.Truth {
 	return truth
 }
 
-// checkInvariants ends a test: it runs the steps, checks every invariant, and that money
-// has moved and the fault has occurred.
+// checkInvariants ends a test: the steps run, every invariant holds, money has moved, and
+// the fault has occurred.
 func (w *testEnv) checkInvariants() {
 	w.t.Helper()
 	w.settle()

@@ -7,21 +7,19 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// Invariant must hold after every fault. Numbers 1 to 8 are about payments.
+// Invariant holds after every fault. Numbers 1 to 8 are about payments.
 type Invariant struct {
 	Number int
 	Says   string
-	// query returns a line of text for each violation.
+	// query returns a line of text per violation.
 	query string
 }
 
-// Violation is a row that violates an invariant.
 type Violation struct {
 	Invariant Invariant
 	Row       string
 }
 
-// String returns the invariant and the row.
 func (v Violation) String() string {
 	return fmt.Sprintf("invariant %d (%s): %s", v.Invariant.Number, v.Invariant.Says, v.Row)
 }
@@ -61,8 +59,7 @@ held AS (SELECT d.id, d.payment_id, d.amount_minor, d.currency, d.closed, d.with
 	CASE WHEN d.closed THEN d.lost ELSE (d.claimed OR d.withdrawn) AND NOT d.reinstated END AS away
 		FROM booking_platform.disputes d)`
 
-// Invariants has all of them. Numbers 9 and 10 are no queries: nothing stays pending, and
-// the run was not empty.
+// Numbers 9 and 10 are no queries: nothing stays pending, and the run was not empty.
 var Invariants = []Invariant{
 	{1, "no two active bookings of one resource's unit overlap", overlapSQL},
 	{2, "one ledger row per receiver and event id; every event takes effect once per receiver with a handler", onceSQL},
@@ -74,7 +71,7 @@ var Invariants = []Invariant{
 	{8, "every event answered 200 is in the ledger", answeredSQL},
 }
 
-// Broken runs all invariants and returns the violations. One round trip each.
+// Broken returns the violations of all invariants. One round trip each.
 func Broken(ctx context.Context, db pg.Querier, truth Truth) ([]Violation, error) {
 	parameter, err := truth.parameter()
 	if err != nil {
@@ -110,7 +107,7 @@ func (i Invariant) rows(ctx context.Context, db pg.Querier, truth string) ([]str
 	return out, rows.Err()
 }
 
-// hostsSQL names the hosts' receiver, whose effects are in the database.
+// hostsSQL is the receiver whose effects are in the database.
 const hostsSQL = `SELECT r.name FROM receivers r WHERE jsonb_typeof(r.effects) IS DISTINCT FROM 'array'`
 
 const overlapSQL = `
@@ -118,8 +115,8 @@ SELECT format('bookings %s and %s', a.id, b.id) FROM booking_platform.bookings a
 ON a.resource_id = b.resource_id AND a.id < b.id AND a.blocked && b.blocked AND a.units && b.units
     WHERE a.active AND b.active`
 
-// Invariant 5 has the effects of the hosts' receiver; here, none of the events that it
-// has a handler for was left ignored.
+// Invariant 5 has the effects of the hosts' receiver; here, no event with a handler was
+// left ignored.
 const onceSQL = `
 SELECT format('event %s of %s has %s rows', e.stripe_event_id, e.receiver, count(*))
     FROM booking_platform.payment_events e
@@ -227,9 +224,8 @@ WHERE NOT coalesce(CASE
 	ELSE p.id IS NOT NULL END, false)`
 
 // Kept is what applied payments have neither refunded nor lost; unapplied payments keep
-// nothing. A parked payment is not changed. A refund that was paid by hand leaves its
-// money at Stripe. Disputed is the amount of open and lost
-// disputes.
+// nothing, and a parked one is not changed. A refund paid by hand leaves its money at
+// Stripe. Disputed is the amount of open and lost disputes.
 const moneySQL = `,
 taken AS (SELECT h.payment_id, sum(h.amount_minor) AS amount FROM held h WHERE h.away GROUP BY h.payment_id),
 hand AS (SELECT r.payment_id, sum(r.amount_minor) AS amount FROM booking_platform.refunds r

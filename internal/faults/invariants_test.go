@@ -12,8 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// Exactly the invariant in question reports each planted mistake. $1 is the booking that
-// was paid and partly refunded, $2 the one that was paid too late.
+// Exactly the invariant meant reports each planted mistake. $1 is the booking that was
+// paid and partly refunded, $2 the one that was paid too late.
 func TestInvariants_PlantedMistakes(t *testing.T) {
 	t.Parallel()
 	w, paid, late := everyKindOfPayment(t)
@@ -141,9 +141,9 @@ func TestInvariants_PlantedMistakes(t *testing.T) {
 	}
 }
 
-// everyKindOfPayment makes payments that are partly refunded, too late and refunded,
-// parked, disputed, and cancelled after a partial dispute; an adopted PaymentIntent that
-// is partly refunded, and money at the desk that is partly to be paid back.
+// everyKindOfPayment makes payments partly refunded; too late and refunded; parked;
+// disputed; cancelled after a partial dispute; an adopted PaymentIntent, partly refunded;
+// and money at the desk, partly to be paid back.
 func everyKindOfPayment(t *testing.T) (w *testEnv, paid, late booking.Booking) {
 	t.Helper()
 	w = newEnv(t, setup{})

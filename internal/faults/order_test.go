@@ -21,12 +21,12 @@ import (
 // events.
 type story struct {
 	name string
-	// sessions is the number of Checkout Sessions; all but the last were abandoned by us.
-	// 0 stands for an adopted PaymentIntent.
+	// sessions is how many Checkout Sessions, all but the last abandoned by us. 0 is an
+	// adopted PaymentIntent.
 	sessions int
 	tell     func(s *stripetest.Server, ids []string) error
-	// events is the number of events, except those of one redundant type, which would
-	// make five times as many orders.
+	// events is their number without those of one redundant type, which would make five
+	// times as many orders.
 	events  int
 	without string
 	end     string
@@ -111,19 +111,19 @@ func chain(steps ...func() error) error {
 	return nil
 }
 
-// storyRun is a booking, the events of its story and an order of them.
+// storyRun is a booking with its story and an order of the events.
 type storyRun struct {
 	story   story
 	booking booking.Booking
 	events  []stripetest.Event
 	order   []int
-	// intent is adopted before it is paid, or with late between the deliveries.
+	// intent is adopted before it is paid, or if late between the deliveries.
 	intent string
 	late   bool
 }
 
-// Every permutation leads to the same final state. Each event is delivered twice: at
-// once, or after all others; and once more by RetryWaiting where it did not match.
+// Each event is delivered twice, at once or after all others, and once more by
+// RetryWaiting where it did not match.
 func TestDelivery_AnyOrder(t *testing.T) {
 	t.Parallel()
 	w := newEnv(t, setup{undelivered: true, pool: 8, webhook: webhook.Options{Prepare: true}})
@@ -180,7 +180,6 @@ func inParallel(n int, do func(i int)) {
 	all.Wait()
 }
 
-// play opens the sessions of a booking and runs its story at Stripe.
 func (w *testEnv) play(one *storyRun) {
 	var ids []string
 	if one.story.sessions == 0 {
@@ -221,7 +220,6 @@ func (w *testEnv) play(one *storyRun) {
 	}
 }
 
-// newIntent makes a PaymentIntent at Stripe as an embedder does.
 func (w *testEnv) newIntent(bookingID string) string {
 	intents := paymentintent.Client{Key: secretKey, B: stripe.GetBackendWithConfig(stripe.APIBackend,
 		&stripe.BackendConfig{URL: stripe.String(w.setup.opts.BaseURL)})}
@@ -235,7 +233,7 @@ func (w *testEnv) newIntent(bookingID string) string {
 	return made.ID
 }
 
-// adopt adopts a PaymentIntent on two hosts at once.
+// adopt is on two hosts at once.
 func (w *testEnv) adopt(one storyRun) {
 	var both sync.WaitGroup
 	for n := range 2 {
@@ -267,8 +265,7 @@ func (w *testEnv) deliverInOrder(one storyRun, atOnce bool) {
 	}
 }
 
-// finalStates returns the final state of each booking and its payments, the applied one
-// first.
+// finalStates has the applied payment first.
 func (w *testEnv) finalStates() map[string]string {
 	w.t.Helper()
 	rows, err := w.db.QueryContext(w.t.Context(), `SELECT b.id::text, b.status FROM booking_platform.bookings b`)
@@ -350,7 +347,7 @@ func closeDispute(s *stripetest.Server, id string, won bool) func() error {
 	return func() error { _, err := s.CloseDispute(id, won); return err }
 }
 
-// disputeOf opens a dispute of a part, or an inquiry; 0 is all that is left.
+// disputeOf is of a part, or an inquiry; 0 is all that is left.
 func disputeOf(s *stripetest.Server, id string, amount int64, inquiry bool) func() error {
 	return func() error {
 		_, err := s.OpenDispute(id, stripetest.NewDispute{Amount: amount, Inquiry: inquiry})

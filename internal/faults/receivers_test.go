@@ -33,7 +33,7 @@ type service struct {
 
 var serviceTypes = []string{completed, "charge.refunded", "refund.created"}
 
-// newService makes one; with fails its handlers fail once for each event.
+// With fails, handlers fail once for each event.
 func (w *testEnv) newService(name string, fails bool) *service {
 	w.t.Helper()
 	s := &service{name: name, db: testdb.Open(w.t, testdb.PQ, w.url), failed: map[string]bool{}}
@@ -70,13 +70,13 @@ func (s *service) send(t *testing.T, replica int, e stripetest.Event) (status in
 	return rw.Code
 }
 
-// deliver sends an event to random replicas until it is answered 200, as Stripe does.
+// Random replicas, until one answers 200, as Stripe does.
 func (s *service) deliver(t *testing.T, e stripetest.Event) {
 	for t.Context().Err() == nil && s.send(t, rand.IntN(len(s.replicas)), e) != http.StatusOK {
 	}
 }
 
-// settle runs the steps of each replica; failed events are retried.
+// settle also retries failed events.
 func (s *service) settle(t *testing.T) (settled int) {
 	t.Helper()
 	for _, r := range s.replicas {
@@ -106,9 +106,9 @@ func (s *service) truth(t *testing.T) faults.Receiver {
 	return r
 }
 
-// M1: Two receivers, one of them with an old and a new replica, share a ledger and have
-// different handlers, with failures, duplicates and background steps. Each event takes
-// effect once for each receiver with a handler.
+// M1: Two receivers, one with an old and a new replica, share a ledger and have different
+// handlers, with failures, duplicates and background steps. Each event takes effect once
+// for each receiver with a handler.
 func TestReceivers_OneLedger(t *testing.T) {
 	t.Parallel()
 	w := newEnv(t, setup{})
@@ -156,7 +156,7 @@ func TestReceivers_OneLedger(t *testing.T) {
 	}
 }
 
-// One event 50 times over 3 hosts: one ledger row, one effect.
+// 50 times over 3 hosts: one ledger row, one effect.
 func TestDelivery_DuplicateStorm(t *testing.T) {
 	t.Parallel()
 	w := newEnv(t, setup{undelivered: true})
@@ -215,7 +215,7 @@ func TestDelivery_TwoEventsOneSession(t *testing.T) {
 	w.checkInvariants()
 }
 
-// After 3 days, older than the tolerance, replayed: 200 without effect, or 400 without a
+// Three days old, beyond the tolerance: replayed, 200 without effect, or 400 without a
 // row.
 func TestDelivery_LateOldReplayed(t *testing.T) {
 	t.Parallel()
@@ -246,8 +246,7 @@ func TestDelivery_LateOldReplayed(t *testing.T) {
 	w.checkInvariants()
 }
 
-// With two signatures, and with old and new secret configured: 200; a retired secret:
-// 400.
+// Two signatures, and old and new secret configured: 200; a retired secret: 400.
 func TestDelivery_SecretRotation(t *testing.T) {
 	t.Parallel()
 	const next = "whsec_next"

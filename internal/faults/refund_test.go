@@ -36,7 +36,7 @@ func TestRefund_Concurrent(t *testing.T) {
 	}
 	all.Wait()
 	require.Equal(t, 32-price/300, w.fired, "the others were refused")
-	// All hosts settle concurrently, and each refund is made once.
+	// All hosts settle concurrently, each refund once.
 	w.settle()
 	require.Equal(t, stripetest.Money{Captured: price, Refunded: price / 300 * 300}, w.stripe.Balance()["eur"])
 	w.checkInvariants()
@@ -107,7 +107,7 @@ func TestRefund_EventBeforeAnswer(t *testing.T) {
 }
 
 // Operators of three hosts record a failed refund as paid by hand, and retry it, at once,
-// while every event comes again: the customer gets the money once, by hand or by Stripe.
+// while every event comes again: the customer gets the money once.
 func TestRefund_PaidByHandBesideRetry(t *testing.T) {
 	t.Parallel()
 	for name, retries := range map[string]int{"recorded": 0, "or retried": 3} {

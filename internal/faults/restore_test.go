@@ -27,7 +27,7 @@ func TestRestore(t *testing.T) {
 	w := newEnv(t, setup{secrets: [][]string{{webhookSecret}}})
 	before := time.Now().Add(-time.Minute)
 	// In the backup: a paid booking, one about to be paid, one that will lose its slot,
-	// and one that will be refunded.
+	// one to be refunded.
 	paid, _ := w.paid(0)
 	pending, pendingCheckout := w.checkedOut(1)
 	late, lateCheckout := w.checkedOut(2)
@@ -49,7 +49,6 @@ func TestRestore(t *testing.T) {
 	require.Equal(t, booking.StatusCancelled, w.status(cancelled))
 	w.faultOccurred(1)
 
-	// The database is lost, and another one restored.
 	w.dropDatabase()
 	w.restore(file)
 	require.NoError(t, migrations.Check(t.Context(), w.db, migrations.All))
@@ -88,8 +87,7 @@ func TestRestore(t *testing.T) {
 		"our own refund is found, not repeated")
 	require.Equal(t, payments.StatusPaid, againPayment.Status())
 
-	// The payment of the booking that is not in the backup is reported and stays in the
-	// ledger.
+	// Reported, and kept in the ledger.
 	require.Len(t, left, 1)
 	require.Equal(t, []string{lost.ID, lostPayment.ID, lostPayment.SessionID},
 		[]string{left[0].BookingID, left[0].Reference, left[0].SessionID})
@@ -99,8 +97,8 @@ func TestRestore(t *testing.T) {
 	require.Len(t, entries, 1)
 	require.Equal(t, left[0].ID, entries[0].ID)
 
-	// The operator refunds it in Stripe's dashboard. The invariants hold except for this
-	// charge, whose booking is unknown.
+	// The operator refunds it in the dashboard. The invariants hold but for this charge,
+	// whose booking is unknown.
 	_, err = w.stripe.RefundFromDashboard(lostPayment.SessionID, 0)
 	require.NoError(t, err)
 	w.settle()
@@ -128,7 +126,6 @@ func (w *testEnv) restore(file string) {
 	w.hosts[0] = newHost(w.t, testdb.Open(w.t, testdb.PQ, w.url), []string{webhookSecret}, w.setup)
 }
 
-// checkInvariantsWithout checks the invariants without a refunded charge.
 func (w *testEnv) checkInvariantsWithout(session string) {
 	w.t.Helper()
 	truth := w.truth()
@@ -155,7 +152,6 @@ func (w *testEnv) checkInvariantsWithout(session string) {
 	require.Empty(w.t, broken)
 }
 
-// program runs one of the machine's Postgres programs.
 func program(t *testing.T, name string, args ...string) {
 	t.Helper()
 	path, err := exec.LookPath(name)

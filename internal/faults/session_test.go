@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// No event is delivered; reconciliation settles every payment.
+// Reconciliation settles every payment.
 func TestSession_EventsLost(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]setup{
@@ -151,8 +151,8 @@ func TestSession_AmountOrCurrencyDiffers(t *testing.T) {
 	w.checkInvariants()
 }
 
-// Without events the payment is parked by reconciliation and recorded; later events
-// change nothing.
+// Without events reconciliation parks the payment and records it; later events change
+// nothing.
 func TestSession_AmountDiffersEventsLost(t *testing.T) {
 	t.Parallel()
 	w := newEnv(t, setup{undelivered: true})
@@ -262,7 +262,7 @@ func TestSession_BothSessionsPaid(t *testing.T) {
 
 // A payment's event, the release of its hold and a second customer's hold meet at one
 // slot. The booking is confirmed or the payment refunded in full, never neither. Both
-// outcomes have to occur, so there are 200 races: three in ten end with a confirmation.
+// have to occur, so there are 200 races: three in ten end with a confirmation.
 func TestRace_PaymentAtTheHoldsLastMoment(t *testing.T) {
 	t.Parallel()
 	const races, workers = 200, 8
@@ -327,8 +327,8 @@ func (w *testEnv) race(n int) bool {
 	return err == nil
 }
 
-// link is the network between a host and Postgres. A test can inspect what is sent, delay
-// it, and lose the answer.
+// link is the network between a host and Postgres: a test inspects, delays, and loses
+// answers.
 type link struct {
 	mu    sync.Mutex
 	watch func(c *linked, sent []byte)
@@ -337,8 +337,7 @@ type link struct {
 type linked struct {
 	net.Conn
 	link *link
-	// ledger means that the current transaction has touched the ledger. Used by the
-	// writer only.
+	// ledger: the current transaction has touched the ledger. Only the writer uses it.
 	ledger bool
 	// lose breaks the connection in place of the next answer.
 	lose atomic.Bool
@@ -386,7 +385,7 @@ func (c *linked) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// Read waits for the answer before it is lost, so Postgres has executed the statement.
+// The answer is lost after it has come, so Postgres has executed the statement.
 func (c *linked) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if err == nil && c.lose.Load() {

@@ -43,7 +43,7 @@ const (
 	lockPayment = `SELECT id FROM booking_platform.payments WHERE id = $1::uuid FOR UPDATE`
 )
 
-// awaitWaiting waits until n connections to the test's database wait for a lock.
+// awaitWaiting waits until n connections wait for a lock.
 func (w *testEnv) awaitWaiting(n int) {
 	w.t.Helper()
 	require.Eventually(w.t, func() bool {
@@ -115,7 +115,7 @@ func deadlock(t *testing.T) {
 	w.checkInvariants()
 }
 
-// A serialization failure occurs twice, which the receiver retries, or every time.
+// Twice, which the receiver retries, or every time.
 func serialization(t *testing.T) {
 	t.Parallel()
 	w := newEnv(t, setup{undelivered: true})
@@ -145,8 +145,8 @@ func serialization(t *testing.T) {
 	w.checkInvariants()
 }
 
-// The connection breaks after COMMIT was sent: answer 500, then the redelivery gets 200,
-// with one effect.
+// The connection breaks after COMMIT was sent: 500, then the redelivery gets 200, with
+// one effect.
 func TestCommit_AnswerLost(t *testing.T) {
 	t.Parallel()
 	l := &link{}
@@ -215,7 +215,7 @@ func TestCommit_FailedAttemptRecordedLate(t *testing.T) {
 	w.checkInvariants()
 }
 
-// A trigger raises for one id: 500 for that event, 200 for the others.
+// A trigger raises for one id: 500 for that event, 200 for others.
 func TestStatements_OneFails(t *testing.T) {
 	t.Parallel()
 	w := newEnv(t, setup{})

@@ -10,36 +10,34 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Truth is what happened outside of the database. Amounts are in minor units.
+// Truth is what happened outside the database. Amounts are in minor units.
 type Truth struct {
 	Charges  []Charge         `json:"charges"`
 	Refunds  []Refund         `json:"refunds"`
 	Disputes []Dispute        `json:"disputes"`
 	Events   []Event          `json:"events"`
 	Balance  map[string]Money `json:"balance"`
-	// Answered has the ids of events answered 200: those delivered by the stand-in, and
-	// those that a test sent.
+	// Answered has the ids of events answered 200.
 	Answered []string `json:"answered"`
-	// Receivers share the ledger, the hosts' among them.
+	// Receivers share the ledger; the hosts' is one.
 	Receivers []Receiver `json:"receivers"`
 }
 
-// HostReceiver is the name of the receiver with payments' handlers, unless changed by
+// HostReceiver is the receiver with payments' handlers, unless changed by
 // [Truth.ReceivedBy].
 const HostReceiver = webhook.DefaultName
 
-// Receiver is a receiver and the effects of its handlers.
 type Receiver struct {
 	Name string `json:"name"`
-	// Types are those that one of its replicas has a handler for.
+	// Types are those that a replica has a handler for.
 	Types []string `json:"types"`
-	// Effects has an event id for each time it took effect. Nil for the hosts' receiver,
+	// Effects has an event id for each time it took effect; nil for the hosts' receiver,
 	// whose effects are in the database.
 	Effects []string `json:"effects"`
 }
 
 // Charge is a payment at Stripe. Session is its Checkout Session, or else its
-// PaymentIntent; so it is for the other objects.
+// PaymentIntent, here and below.
 type Charge struct {
 	ID       string `json:"id"`
 	Session  string `json:"session"`
@@ -75,7 +73,6 @@ type Event struct {
 	Session string `json:"session"`
 }
 
-// Money is the sums of one currency.
 type Money struct {
 	Captured int64 `json:"captured"`
 	Refunded int64 `json:"refunded"`
@@ -83,7 +80,7 @@ type Money struct {
 	Disputed int64 `json:"disputed"`
 }
 
-// ReceivedBy sets the name of the hosts' receiver, where it is not the default.
+// ReceivedBy names the hosts' receiver.
 func (t Truth) ReceivedBy(name string) Truth {
 	t.Receivers = append([]Receiver(nil), t.Receivers...)
 	for n := range t.Receivers {
@@ -94,7 +91,7 @@ func (t Truth) ReceivedBy(name string) Truth {
 	return t
 }
 
-// TruthOf reads the newest 10,000 objects of each kind of the stand-in.
+// TruthOf reads the stand-in's newest 10,000 objects of each kind.
 func TruthOf(s *stripetest.Server) Truth {
 	t := Truth{
 		Balance: map[string]Money{}, Charges: []Charge{}, Refunds: []Refund{}, Disputes: []Dispute{}, Events: []Event{},

@@ -1,5 +1,4 @@
-// Package hostprocess runs the host as a separate process, for programs that measure it
-// with its routes, middleware, access log and pool.
+// Package hostprocess runs the host as a separate process, for programs that measure it.
 package hostprocess
 
 import (
@@ -16,7 +15,7 @@ import (
 	"syscall"
 )
 
-// Build compiles the host into a folder and returns its path. It needs the go command.
+// Build compiles the host into a folder, with the go command, and returns its path.
 func Build(ctx context.Context, dir string) (string, error) {
 	program := filepath.Join(dir, "host")
 	out, err := exec.CommandContext(ctx, "go", "build", "-o", program,
@@ -27,15 +26,15 @@ func Build(ctx context.Context, dir string) (string, error) {
 	return program, nil
 }
 
-// Process is a running host. Address is such as 127.0.0.1:3000, Log the file of its log.
+// Process is a running host. Address is such as 127.0.0.1:3000, Log a file.
 type Process struct {
 	Address, Log string
 	cmd          *exec.Cmd
 }
 
-// Start starts a host and waits until it serves. dir is for its log and data. Its
-// environment is PORT=0, METRICS_ADDR=off and environment, which may override both. It is
-// asked to stop when ctx ends.
+// Start waits until the host serves. dir is for its log and data. Its environment is
+// PORT=0, METRICS_ADDR=off and environment, which may override both. The end of ctx stops
+// it.
 func Start(ctx context.Context, program, dir string, environment ...string) (*Process, error) {
 	p := &Process{cmd: exec.CommandContext(ctx, program, "serve"), Log: filepath.Join(dir, "host.log")}
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
@@ -71,8 +70,7 @@ func (p *Process) Stop() error {
 
 var resident = regexp.MustCompile(`Vm(HWM|RSS):\s+(\d+) kB`)
 
-// Memory returns the resident memory now and at its peak, in MB, or 0 on systems without
-// /proc.
+// Memory returns the resident memory now and at its peak, in MB; 0 without /proc.
 func (p *Process) Memory() (now, peak float64) {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	for _, match := range resident.FindAllStringSubmatch(string(text), -1) {

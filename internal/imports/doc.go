@@ -1,6 +1,5 @@
-// Package imports tests rules about the source that no linter has: which modules each
-// library links, that the first example of README.md compiles, that statements name their
-// columns, and that there is one table of currencies.
-//
-// The rules about direct imports are in .golangci.yaml.
+// Package imports tests rules about the source that no linter has: which modules a
+// library links, that README.md's first example compiles, that statements name their
+// columns, and that there is one table of currencies. .golangci.yaml has the rules of
+// direct imports.
 package imports

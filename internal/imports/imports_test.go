@@ -15,10 +15,9 @@ import (
 
 const module = "github.com/booking-platform/booking-platform"
 
-// libraries lists what each library may link besides the standard library, directly or by
-// way of others: packages of this module with what those may link, and paths of modules.
-// All but health may link plumbing. A new library needs a row, and so does a new
-// dependency: see docs/DECISIONS/0001.
+// libraries lists what each library may link besides the standard library, directly or
+// not: packages of this module with what those may link, and paths of modules. All but
+// health may link plumbing. For a new dependency see docs/DECISIONS/0001.
 var libraries = map[string][]string{
 	"api": {"auth", "booking", "booking/calendar", "locale", "payments", "webhook"},
 	"auth": {"github.com/alexedwards/argon2id", "github.com/google/uuid", "golang.org/x/crypto",
@@ -43,15 +42,15 @@ var libraries = map[string][]string{
 	"webhook":             {"github.com/jmoiron/sqlx", "github.com/stripe/stripe-go"},
 }
 
-// plumbing are the packages of internal that libraries import. ratelimit is there because
-// logins and bookings are limited by the same statement on the same table.
+// plumbing has ratelimit because logins and bookings are limited by one statement on one
+// table.
 var plumbing = []string{"internal/periodic", "internal/pg", "internal/ratelimit", "internal/valid"}
 
 // programs may link everything, and so may pgtest, which only tests import.
 var programs = []string{"cmd", "examples", "internal", "pgtest"}
 
-// Programs of embedders link neither pgtest nor package testing, although their tests and
-// payments/stripetest serve tests.
+// Embedders' programs link neither pgtest nor testing, although pgtest and
+// payments/stripetest serve their tests.
 func TestExamples_LinkNoTestHelpers(t *testing.T) {
 	t.Parallel()
 	cmd := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Deps}} {{.}}{{end}}`, "./examples/...",
@@ -116,7 +115,6 @@ func TestLibraries_LinkOnlyWhatTheyMay(t *testing.T) {
 	}
 }
 
-// excess returns the packages that a library must not link.
 func excess(library string, linked []string) (list []string) {
 	if library == "" {
 		return nil
@@ -151,7 +149,7 @@ func allow(allowed map[string]bool, name string) {
 	}
 }
 
-// libraryOf returns the innermost library that a package belongs to, "" for a program.
+// libraryOf returns the innermost library, "" for a program.
 func libraryOf(pkg string) (library string) {
 	for name := range libraries {
 		if below(pkg, module+"/"+name) && len(name) > len(library) {
@@ -176,9 +174,9 @@ func TestExcess(t *testing.T) {
 	require.Empty(t, libraryOf(module+"/bookingkit"))
 }
 
-// The examples can be copied out of this repository, tests included; each says at its top
-// how it is started, and is named by README.md and by the package that it shows. The
-// linter does not see those that are modules of their own.
+// The examples can be copied out of this repository, tests included; each says how it is
+// started, and README.md and the package that it shows name it. The linter does not see
+// modules of their own.
 func TestExamples_WorkElsewhereAndAreLinked(t *testing.T) {
 	t.Parallel()
 	files := sources(t, ".go", ".md")

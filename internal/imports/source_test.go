@@ -15,8 +15,7 @@ import (
 
 const root = "../.."
 
-// sources reads every file of the module with one of the extensions, by its
-// slash-separated path.
+// sources returns the module's files with the extensions, by slash-separated path.
 func sources(t *testing.T, extensions ...string) map[string][]byte {
 	t.Helper()
 	files := map[string][]byte{}
@@ -25,8 +24,7 @@ func sources(t *testing.T, extensions ...string) map[string][]byte {
 			return err
 		}
 		if entry.IsDir() {
-			// Hidden folders hold the history, caches and the data of a development
-			// database.
+			// Hidden folders hold history, caches and a development database.
 			if name := entry.Name(); path != root && (strings.HasPrefix(name, ".") || name == "testdata") {
 				return fs.SkipDir
 			}
@@ -62,8 +60,8 @@ func TestStatements_NameTheirColumns(t *testing.T) {
 	}
 }
 
-// M4: A second table of decimal places would drift from that of internal/valid. These
-// codes occur in such a table only.
+// M4: A second table of decimal places would drift from internal/valid's. These codes
+// occur in such a table only.
 func TestCurrencies_OneTable(t *testing.T) {
 	t.Parallel()
 	codes := regexp.MustCompile(`(?i)\b(bif|djf|gnf|kmf|pyg|rwf|vuv|xpf|omr|bhd)\b`)

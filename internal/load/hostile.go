@@ -23,30 +23,29 @@ import (
 
 const attackEnv = "LOAD_ATTACK"
 
-// attack is the configuration of the hostile clients: slow connections, the number of
-// their addresses, and forged deliveries a second.
+// attack has the number of slow connections and of their addresses, and the forged
+// deliveries a second.
 type attack struct {
 	Address                 string
 	Slow, Addresses, Forged int
 }
 
-// attackResult has the slow connections open at the end, how often one was closed by the
-// host, and the forged deliveries by status.
+// attackResult has the slow connections open at the end, how many the host closed, and
+// the forged deliveries by status.
 type attackResult struct {
 	Open, Cut int64
 	Refused   map[int]int64
 }
 
-// attackers is the process of the hostile clients. It runs at the lowest priority:
-// sending takes more CPU than the host needs to refuse it, and would distort the
-// measurement.
+// attackers is a process of the lowest priority: sending takes more CPU than refusing,
+// and would distort the measurement.
 type attackers struct {
 	cmd *exec.Cmd
 	in  io.Closer
 	out *bufio.Reader
 }
 
-// startAttackers returns when all slow clients are connected, or as many as can be.
+// startAttackers waits for the slow clients that can be connected.
 func startAttackers(ctx context.Context, a attack) (*attackers, error) {
 	what, err := json.Marshal(a)
 	if err != nil {
@@ -141,17 +140,17 @@ func pace(ctx context.Context, rate int, turns chan<- time.Time) {
 	}
 }
 
-// slowClient reconnects whenever the host closes its connection.
+// slowClient reconnects when it is closed.
 type slowClient struct {
 	address string
 	from    net.IP
-	// open is the number of open connections; cut counts the closed ones.
+	// open counts open connections, cut closed ones.
 	open, cut *atomic.Int64
 	// connected is called after the first connection.
 	connected func()
 }
 
-// fromAddress returns the nth loopback address; Linux accepts all of 127.0.0.0/8.
+// Linux accepts all of 127.0.0.0/8.
 func fromAddress(n int) net.IP { return net.IPv4(127, 1, byte(n/250), byte(n%250+1)) }
 
 func dialFrom(ctx context.Context, from net.IP, address string) (*net.TCPConn, error) {
@@ -163,7 +162,7 @@ func dialFrom(ctx context.Context, from net.IP, address string) (*net.TCPConn, e
 	return c.(*net.TCPConn), nil
 }
 
-// run keeps one connection slow, in one of three ways, until the context ends.
+// run is slow in one of three ways.
 func (s slowClient) run(ctx context.Context, way int) {
 	for ctx.Err() == nil {
 		if c, err := dialFrom(ctx, s.from, s.address); err == nil {
@@ -191,7 +190,7 @@ func (s slowClient) run(ctx context.Context, way int) {
 	}
 }
 
-// drip sends the beginning of a request and then a byte a second.
+// drip sends a request's beginning and then a byte a second.
 func drip(c net.Conn, beginning string) {
 	_, err := io.WriteString(c, beginning)
 	for err == nil {
@@ -203,7 +202,7 @@ func drip(c net.Conn, beginning string) {
 	}
 }
 
-// stuff sends requests and reads no answers, so that all buffers stay full.
+// stuff reads no answers, so that all buffers stay full.
 func stuff(c *net.TCPConn) {
 	_ = c.SetReadBuffer(4096)
 	for {
@@ -240,8 +239,7 @@ func event(id, session string) string {
 		id, time.Now().Unix(), session, id, padding)
 }
 
-// forger sends deliveries with a wrong signature from one address, one per turn. keep
-// reuses the connection.
+// forger sends a wrong signature per turn, from one address. keep reuses the connection.
 type forger struct {
 	address  string
 	from     net.IP

@@ -1,6 +1,6 @@
 // Command load measures genuine webhook deliveries while hostile clients hold 2,000 slow
-// connections (slow headers, slow bodies, unread answers) and send 1,000 forged
-// deliveries a second. It prints latencies and the host's memory. Environment variables:
+// connections (headers, bodies, unread answers) and send 1,000 forged deliveries a
+// second. It prints latencies and the host's memory. Environment variables:
 //
 //	LOAD_SECONDS   duration of each part (default 20)
 //	LOAD_SLOW      slow connections (default 2000)
@@ -53,7 +53,7 @@ func measure(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	// The account that runs Postgres needs to enter the folder.
+	// Postgres's account needs to enter the folder.
 	if err := os.Chmod(dir, 0o711); err != nil {
 		return err
 	}

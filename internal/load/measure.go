@@ -18,8 +18,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// settings has the number of slow connections and their addresses, the forged and genuine
-// deliveries a second, and the duration.
+// settings has the slow connections and their addresses, and deliveries a second.
 type settings struct {
 	slow, addresses, forged, genuine int
 	length                           time.Duration
@@ -52,8 +51,7 @@ func (s result) String() string {
 		s.peak, s.logLines, s.accessSeen)
 }
 
-// run makes the bookings, starts the hostile clients, and returns after the last genuine
-// event.
+// run returns after the last genuine event.
 func run(ctx context.Context, h *hostprocess.Process, databaseURL string, s settings) (result, error) {
 	db, err := sql.Open("postgres", databaseURL)
 	if err != nil {
@@ -132,7 +130,7 @@ func deliver(ctx context.Context, address, id, session string) error {
 	return err
 }
 
-// book makes unpaid bookings through the host and returns their Checkout Sessions.
+// book returns the Checkout Sessions of unpaid bookings.
 func book(ctx context.Context, h *hostprocess.Process, db *sql.DB, n int) ([]string, error) {
 	store, err := booking.New(db, booking.Options{})
 	if err != nil {

@@ -6,9 +6,9 @@ import (
 	"strconv"
 )
 
-// Check reports in what an answer to a request differs from the document: its operation,
-// status, media type, headers and body. Whatever is of another path is not in the
-// document, and 405 is of no operation: the error is then nil, and known is false.
+// Check returns how an answer to a request differs from the document: operation, status,
+// media type, headers, body. known is false, without an error, for a path that is not in
+// the document and for 405.
 func (d *Document) Check(req *http.Request, status int, header http.Header, body []byte) (known bool, err error) {
 	template, op := d.Find(req.Method, req.URL.Path)
 	if op == nil {
@@ -25,7 +25,7 @@ func (d *Document) Check(req *http.Request, status int, header http.Header, body
 	return true, nil
 }
 
-// CheckDefault is Check for an answer that the server in front may have given.
+// CheckDefault also takes answers of the server in front.
 func (d *Document) CheckDefault(req *http.Request, status int, header http.Header, body []byte) (
 	known bool, err error) {
 	known, err = d.Check(req, status, header, body)

@@ -1,8 +1,8 @@
 // Package openapi reads the OpenAPI document of package api, for the page that the host
-// renders of it and for the tests that check real answers against it.
+// renders of it and for tests that check real answers against it.
 //
-// It knows the part of OpenAPI 3.1 and of JSON Schema that the document uses, and refuses
-// anything else: a keyword that it did not know would be a rule that is not checked.
+// It knows the part of OpenAPI 3.1 and JSON Schema that the document uses, and refuses
+// anything else, which would be a rule that is not checked.
 package openapi
 
 import (
@@ -12,8 +12,7 @@ import (
 	"strings"
 )
 
-// Document is an OpenAPI document. References to headers and responses are resolved,
-// those to schemas are not.
+// Document is an OpenAPI document. Only references to headers and responses are resolved.
 type Document struct {
 	OpenAPI    string                           `json:"openapi"`
 	Info       Info                             `json:"info"`
@@ -68,7 +67,7 @@ type Operation struct {
 	Responses   map[string]*Response  `json:"responses"`
 }
 
-// Success is the status of the answer when nothing is wrong.
+// Success is the status when nothing is wrong.
 func (o *Operation) Success() string {
 	for _, status := range []string{"200", "201"} {
 		if o.Responses[status] != nil {
@@ -123,8 +122,8 @@ type Header struct {
 	Schema      *Schema `json:"schema"`
 }
 
-// Parse reads a document. It returns an error for whatever the types of this package do
-// not have, and for a reference to nothing.
+// Parse returns an error for what the types here do not have, and for a reference to
+// nothing.
 func Parse(document []byte) (*Document, error) {
 	d := &Document{}
 	if err := strict(document, d); err != nil {
@@ -163,21 +162,19 @@ func Parse(document []byte) (*Document, error) {
 	return d, nil
 }
 
-// nameOf returns the name in a reference to a component, or "".
 func nameOf(ref, kind string) string {
 	name, _ := strings.CutPrefix(ref, "#/components/"+kind+"/")
 	return name
 }
 
-// strict decodes JSON without unknown fields.
 func strict(raw []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	return d.Decode(into)
 }
 
-// Find returns the operation of a request's method and path below the document's server,
-// and its template. HEAD is that of GET.
+// Find returns a request's operation and its template. path is below the document's
+// server; HEAD is GET.
 func (d *Document) Find(method, path string) (template string, op *Operation) {
 	if len(d.Servers) > 0 {
 		path = "/" + strings.TrimPrefix(strings.TrimPrefix(path, strings.TrimSuffix(d.Servers[0].URL, "/")), "/")
@@ -187,7 +184,7 @@ func (d *Document) Find(method, path string) (template string, op *Operation) {
 	}
 	for candidate, methods := range d.Paths {
 		o := methods[strings.ToLower(method)]
-		// A template without variables is the better one.
+		// A template without variables wins.
 		if o != nil && matches(candidate, path) && (op == nil || strings.Contains(template, "{")) {
 			template, op = candidate, o
 		}

@@ -33,7 +33,6 @@ type Schema struct {
 // Types are the allowed types; none allows all.
 type Types []string
 
-// UnmarshalJSON reads one type or several.
 func (t *Types) UnmarshalJSON(raw []byte) error {
 	if raw[0] == '[' {
 		return json.Unmarshal(raw, (*[]string)(t))
@@ -42,13 +41,12 @@ func (t *Types) UnmarshalJSON(raw []byte) error {
 	return json.Unmarshal(raw, &(*t)[0])
 }
 
-// Additional is what additionalProperties allows: anything, nothing, or a schema.
+// Additional is additionalProperties: anything, nothing, or a schema.
 type Additional struct {
 	Closed bool
 	Schema *Schema
 }
 
-// UnmarshalJSON reads false, true or a schema.
 func (a *Additional) UnmarshalJSON(raw []byte) error {
 	switch string(raw) {
 	case "false":
@@ -60,7 +58,7 @@ func (a *Additional) UnmarshalJSON(raw []byte) error {
 	return strict(raw, &a.Schema)
 }
 
-// Properties are the properties of an object in the order of the document.
+// Properties are in the document's order.
 type Properties []Property
 
 // Property is one property.
@@ -93,7 +91,6 @@ func (p *Properties) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// Get returns the schema of a property, or nil.
 func (p Properties) Get(name string) *Schema {
 	for _, property := range p {
 		if property.Name == name {
@@ -103,7 +100,7 @@ func (p Properties) Get(name string) *Schema {
 	return nil
 }
 
-// Resolve returns the schema that a reference names, or the schema itself.
+// Resolve follows a reference.
 func (d *Document) Resolve(s *Schema) (*Schema, error) {
 	if s.Ref == "" {
 		return s, nil
@@ -115,8 +112,7 @@ func (d *Document) Resolve(s *Schema) (*Schema, error) {
 	return found, nil
 }
 
-// Validate checks a JSON value. The error names the first thing that is wrong, by its
-// path in the value.
+// Validate's error names the first thing that is wrong, by its path in the value.
 func (d *Document) Validate(s *Schema, value []byte) error {
 	if !json.Valid(value) {
 		return errors.New("openapi: not JSON")

@@ -1,9 +1,9 @@
 // Package periodic runs the background steps of the library packages.
 //
-// The problem is that a step has to go on for the life of a process: it must not end with
-// a panic, hang, or run on all replicas at the same instant. So each run has a time limit
-// and recovers from panics, and the pause between two runs varies. Steps must be safe on
-// several replicas at once; this package elects none.
+// The problem is that a step runs for the life of a process: it must not end with a
+// panic, hang, or run on all replicas at the same instant. So each run has a time limit
+// and recovers from panics, and pauses vary. Steps must be safe on several replicas at
+// once; no leader is elected.
 package periodic
 
 import (
@@ -18,27 +18,27 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// Step is one piece of background work. Do returns how many items it processed.
+// Step is background work. Do returns how many items it processed.
 type Step struct {
 	Name string
-	// Timeout ends the context of a run.
+	// Timeout ends a run's context.
 	Timeout time.Duration
 	Do      func(context.Context) (int, error)
 }
 
-// Round is a list of steps that run one after the other, and then pause.
+// Round is steps that run one after the other, and then pause.
 type Round struct {
-	// Every is the average pause; each is between 3/4 and 5/4 of it.
+	// Every is the average pause; each is 3/4 to 5/4 of it.
 	Every time.Duration
 	Steps []Step
 }
 
-// Observer is called after each run of a step, concurrently, except for a run that the
-// end of the context interrupted.
+// Observer is called after each run of a step, concurrently, unless the end of the
+// context interrupted it.
 type Observer func(step string, took time.Duration, items int, err error)
 
-// Run runs the rounds concurrently until ctx ends and the running steps have returned. A
-// step that fails is logged and runs again in the next round.
+// Run runs the rounds concurrently until ctx ends and running steps have returned. A
+// failed step is logged and runs again in the next round.
 func Run(ctx context.Context, logger *slog.Logger, observe Observer, rounds ...Round) {
 	var wg sync.WaitGroup
 	for _, r := range rounds {
@@ -85,7 +85,7 @@ func (s Step) run(parent context.Context, logger *slog.Logger, observe Observer)
 	}
 }
 
-// recovered is Do with a panic returned as an error.
+// recovered returns a panic as an error.
 func (s Step) recovered(ctx context.Context) (n int, err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -6,5 +6,5 @@ var SlotsOf = slotsOf
 
 var ConnectionLost = connectionLost
 
-// Suspend suspends the writes of a pool, as the loss of a waiting connection does.
+// Suspend does what the loss of a waiting connection does.
 func Suspend(db *sql.DB) { writesOf(db).suspend() }

@@ -7,32 +7,29 @@ import (
 	"sync"
 )
 
-// Statements keeps up to limit statements prepared, as a *sql.Stmt does, on each
-// connection that runs them. Inside a transaction use Get or Note, which prepare nothing:
-// preparing takes a connection, for which a transaction could wait for ever in a small
-// pool.
+// Statements keeps up to limit statements prepared, on each connection that runs them.
+// Inside a transaction use Get or Note: preparing takes a connection, for which a
+// transaction could wait for ever in a small pool.
 type Statements struct {
 	db    *sql.DB
 	limit int
 
 	mu    sync.Mutex
-	made  map[string]*sql.Stmt // nil while it is being prepared, or if it cannot be.
+	made  map[string]*sql.Stmt // nil while it is being prepared, or if it cannot be
 	noted []string
 }
 
-// NewStatements returns an empty set for db.
 func NewStatements(db *sql.DB, limit int) *Statements {
 	return &Statements{db: db, limit: limit, made: map[string]*sql.Stmt{}}
 }
 
-// Get returns a prepared statement, or nil.
 func (s *Statements) Get(query string) *sql.Stmt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.made[query]
 }
 
-// reserve also returns whether the caller has to prepare the statement.
+// reserve also returns whether the caller has to prepare it.
 func (s *Statements) reserve(query string) (*sql.Stmt, bool) {
 	stmt, known := s.made[query]
 	if known || len(s.made) >= s.limit {
@@ -42,8 +39,7 @@ func (s *Statements) reserve(query string) (*sql.Stmt, bool) {
 	return nil, true
 }
 
-// Prepare returns a statement, prepared on first use, and nil while another caller
-// prepares it.
+// Prepare returns nil while another caller prepares the statement.
 func (s *Statements) Prepare(ctx context.Context, query string) (*sql.Stmt, error) {
 	s.mu.Lock()
 	stmt, reserved := s.reserve(query)
@@ -62,7 +58,7 @@ func (s *Statements) Prepare(ctx context.Context, query string) (*sql.Stmt, erro
 	return stmt, nil
 }
 
-// Note is Get, and has the next PrepareNoted prepare the statement if it is new.
+// Note is Get, and PrepareNoted then prepares a new statement.
 func (s *Statements) Note(query string) *sql.Stmt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,9 +69,8 @@ func (s *Statements) Note(query string) *sql.Stmt {
 	return stmt
 }
 
-// PrepareNoted prepares what was noted. What Postgres cannot prepare, such as two
-// statements in one text, stays unprepared; after another error the next call tries
-// again.
+// What Postgres cannot prepare, such as two statements in one text, stays unprepared;
+// after another error the next call tries again.
 func (s *Statements) PrepareNoted(ctx context.Context) {
 	s.mu.Lock()
 	noted := s.noted

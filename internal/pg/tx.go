@@ -10,20 +10,18 @@ import (
 	"time"
 )
 
-// maxRuns bounds the repeats of a retryable transaction.
 const maxRuns = 10
 
-// Tx is a READ COMMITTED transaction that no context ends. Its statements run under the
-// context they are given. End it with Commit, CommitWait or Rollback; calls after the
-// first return sql.ErrTxDone.
+// Tx is a READ COMMITTED transaction that no context ends; its statements run under
+// theirs. End it with Commit, CommitWait or Rollback; further calls return sql.ErrTxDone.
 type Tx struct {
 	*sql.Tx
 	release func(error)
 	ended   atomic.Bool
 }
 
-// Begin starts a transaction, READ COMMITTED whatever the role's default. ctx bounds the
-// wait for a connection, and has no effect on the transaction afterwards. One round trip.
+// Begin starts a transaction, READ COMMITTED whatever the role's default. ctx bounds only
+// the wait for a connection. One round trip.
 func Begin(ctx context.Context, db *sql.DB) (*Tx, error) {
 	release, err := writesOf(db).acquire(ctx, db)
 	if err != nil {
@@ -48,8 +46,8 @@ func Begin(ctx context.Context, db *sql.DB) (*Tx, error) {
 	return &Tx{Tx: tx, release: func(err error) { cancel(); release(err) }}, nil
 }
 
-// Commit commits, or rolls back if ctx has ended. If ctx ends before the response, the
-// error is [ErrUnconfirmed] and the connection stays in use until the response.
+// Commit rolls back if ctx has ended. If ctx ends before the response, the error is
+// [ErrUnconfirmed] and the connection stays in use until the response.
 func (t *Tx) Commit(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		_ = t.Rollback()
@@ -70,7 +68,7 @@ func (t *Tx) Commit(ctx context.Context) error {
 	}
 }
 
-// CommitWait is Commit without a time limit, for a caller that no client waits for.
+// CommitWait is Commit without a time limit, when no client waits.
 func (t *Tx) CommitWait(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		_ = t.Rollback()
@@ -94,7 +92,7 @@ func (t *Tx) Rollback() error {
 	return err
 }
 
-// InTx runs do in a transaction and commits it. An error or a panic of do rolls back.
+// InTx commits, unless do returns an error or panics.
 func InTx(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
 	tx, err := Begin(ctx, db)
 	if err != nil {
@@ -106,8 +104,8 @@ func InTx(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
 	return tx.Commit(ctx)
 }
 
-// InTxRetry is InTx, repeated up to ten times while retryable returns true for its error
-// and ctx has not ended. retryable is [Retryable] or includes it.
+// InTxRetry repeats InTx up to ten times while retryable, [Retryable] or more, is true
+// for its error and ctx has not ended.
 func InTxRetry(ctx context.Context, db *sql.DB, retryable func(error) bool, do func(*sql.Tx) error) error {
 	err := InTx(ctx, db, do)
 	for n := 1; n <= maxRuns && retryable(err) && ctx.Err() == nil; n++ {
@@ -130,9 +128,9 @@ func doOrRollBack(tx *Tx, do func(*sql.Tx) error) error {
 	return nil
 }
 
-// Write runs one statement that commits by itself. do gets a context that does not end.
-// Write returns when do does or ctx ends; then the error is [ErrUnconfirmed] and do goes
-// on, so it must not write to the caller's variables.
+// Write runs one statement that commits by itself, under a context that does not end. If
+// the caller's ends first, the error is [ErrUnconfirmed] and do goes on, so it must not
+// write to the caller's variables.
 func Write[T any](ctx context.Context, db *sql.DB, do func(context.Context) (T, error)) (T, error) {
 	var none T
 	release, err := writesOf(db).acquire(ctx, db)
@@ -161,8 +159,7 @@ func Write[T any](ctx context.Context, db *sql.DB, do func(context.Context) (T, 
 	}
 }
 
-// waitForConnection waits until a used-up pool has a free connection, so that do does not
-// wait for one after its caller has left.
+// waitForConnection lets a caller leave while the pool is used up: do would wait on.
 func waitForConnection(ctx context.Context, db *sql.DB) error {
 	pool := db.Stats()
 	if pool.MaxOpenConnections <= 0 || pool.InUse < pool.MaxOpenConnections {
@@ -175,11 +172,10 @@ func waitForConnection(ctx context.Context, db *sql.DB) error {
 	return conn.Close()
 }
 
-// Autocommit runs one statement as its own transaction, without BEGIN and its round trip.
-// Its isolation is then the role's default; if that is above READ COMMITTED and Postgres
-// refuses the statement with 40001, it is repeated in a READ COMMITTED transaction. do
-// must use the context and the querier it gets, and must not write to the caller's
-// variables.
+// Autocommit runs one statement as its own transaction, without BEGIN and its round trip,
+// at the role's default isolation. If Postgres refuses that with 40001, it is repeated in
+// a READ COMMITTED transaction. do must use the context and querier it gets, and must not
+// write to the caller's variables.
 func Autocommit[T any](ctx context.Context, db *sql.DB, do func(context.Context, Querier) (T, error)) (T, error) {
 	value, err := Write(ctx, db, func(ctx context.Context) (T, error) { return do(ctx, db) })
 	for n := 1; n <= maxRuns && Retryable(err); n++ {
@@ -191,8 +187,7 @@ func Autocommit[T any](ctx context.Context, db *sql.DB, do func(context.Context,
 	return value, err
 }
 
-// Read is Autocommit for a statement that changes nothing: ctx cancels it, and it takes
-// no slot of the writes.
+// Read is Autocommit for reads: ctx cancels it, and it takes no slot of the writes.
 func Read[T any](ctx context.Context, db *sql.DB, do func(context.Context, Querier) (T, error)) (T, error) {
 	value, err := do(ctx, db)
 	for n := 1; n <= maxRuns && Retryable(err); n++ {
@@ -204,22 +199,20 @@ func Read[T any](ctx context.Context, db *sql.DB, do func(context.Context, Queri
 	return value, err
 }
 
-// Exec is Autocommit for a statement without rows.
 func Exec(ctx context.Context, db *sql.DB, query string, args ...any) (sql.Result, error) {
 	return Autocommit(ctx, db, func(ctx context.Context, q Querier) (sql.Result, error) {
 		return q.ExecContext(ctx, query, args...)
 	})
 }
 
-// ErrTransactionEnded means that code which was given a transaction to work in has
-// committed it or rolled it back.
+// ErrTransactionEnded means that code which was given a transaction has ended it.
 var ErrTransactionEnded = errors.New("the transaction was ended by the code that it was given to")
 
-// Watch finds out whether code that was given a transaction has ended it. It takes a
-// round trip only if the code has had the *sql.Tx or sent a statement that may end a
-// transaction. Set XID before the code runs.
+// Watch finds out whether code that was given a transaction has ended it, by a round trip
+// only if the code has had the *sql.Tx or sent a statement that may end it. Set XID
+// before the code runs.
 type Watch struct {
-	// XID is pg_current_xact_id() of the transaction.
+	// XID is the transaction's pg_current_xact_id().
 	XID     string
 	suspect atomic.Bool
 }
@@ -234,14 +227,12 @@ func (w *Watch) Sent(query string) {
 	}
 }
 
-// Suspect reports whether the code may have ended the transaction.
 func (w *Watch) Suspect() bool { return w.suspect.Load() }
 
-// A statement ROLLBACK AND CHAIN, or COMMIT and then BEGIN, leaves another transaction.
+// ROLLBACK AND CHAIN, or COMMIT and then BEGIN, leaves another transaction.
 const sameTransactionSQL = `SELECT coalesce(pg_current_xact_id_if_assigned()::text = $1::text, false)`
 
-// Check returns ErrTransactionEnded if the transaction was ended. q is the *sql.Tx or
-// works in it.
+// Check returns ErrTransactionEnded if so. q is the *sql.Tx or works in it.
 func (w *Watch) Check(ctx context.Context, q Querier) error {
 	if !w.Suspect() {
 		return nil
@@ -254,8 +245,8 @@ func (w *Watch) Check(ctx context.Context, q Querier) error {
 	return err
 }
 
-// mayEnd reports whether a text has a statement that may end a transaction. It errs
-// towards true: a semicolon in a literal begins a statement here, and ROLLBACK TO counts.
+// mayEnd errs towards true: a semicolon in a literal begins a statement here, and
+// ROLLBACK TO counts.
 func mayEnd(query string) bool {
 	for {
 		query = strings.TrimLeft(query, " \t\r\n\f\v")
@@ -279,14 +270,14 @@ func mayEnd(query string) bool {
 	}
 }
 
-// Querier runs statements: *sql.DB, *sql.Tx, *sql.Conn, *sqlx.Tx and [Tx] satisfy it.
+// Querier runs statements, as *sql.DB, *sql.Tx, *sql.Conn, *sqlx.Tx and [Tx] do.
 type Querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// SQLState returns the SQLSTATE of a database error of any driver, or "".
+// SQLState returns the SQLSTATE of any driver's error, or "".
 func SQLState(err error) string {
 	var coded interface{ SQLState() string }
 	if errors.As(err, &coded) {
@@ -295,20 +286,19 @@ func SQLState(err error) string {
 	return ""
 }
 
-// Retryable reports whether Postgres rolled a transaction back in favour of another: a
-// serialization failure (40001) or a deadlock (40P01).
+// Retryable: Postgres rolled a transaction back in favour of another, by a serialization
+// failure (40001) or a deadlock (40P01).
 func Retryable(err error) bool {
 	state := SQLState(err)
 	return state == "40001" || state == "40P01"
 }
 
 // ErrNoTransaction means that a function which joins the caller's transaction was given
-// nil, a pool of connections, on which each statement would commit alone, or a connection
-// without a transaction.
+// none: nil, a pool, whose statements commit alone, or a connection that has begun none.
 var ErrNoTransaction = errors.New("not a transaction: pass a *sql.Tx, or a *sql.Conn on which one has begun")
 
-// IsPool reports whether q cannot have a transaction: nil, *sql.DB, *sqlx.DB, what embeds
-// them, and other types that begin transactions. A *sql.Conn may have one.
+// IsPool is true for nil, *sql.DB, *sqlx.DB, what embeds them, and other types that begin
+// transactions. A *sql.Conn may have one.
 func IsPool(q Querier) bool {
 	switch q.(type) {
 	case nil, interface{ Stats() sql.DBStats }, interface{ Begin() (*sql.Tx, error) }:
@@ -323,9 +313,9 @@ func IsPool(q Querier) bool {
 	return false
 }
 
-// RequireTransaction returns ErrNoTransaction if q has no transaction. A *sql.Conn may
-// have one that was begun with a BEGIN statement: then now() is the same in two
-// statements. It takes two round trips with a *sql.Conn, and none otherwise.
+// RequireTransaction returns ErrNoTransaction if q has none. A *sql.Conn may have begun
+// one by a statement: now() is then the same in two statements, which are two round
+// trips; otherwise none.
 func RequireTransaction(ctx context.Context, q Querier) error {
 	if IsPool(q) {
 		return ErrNoTransaction

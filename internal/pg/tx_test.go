@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// gateSQL creates a table whose COMMIT waits for a lock of the test, as a COMMIT waits
-// for a synchronous standby.
+// gateSQL is a table whose COMMIT waits for a lock of the test, as for a synchronous
+// standby.
 const gateSQL = `
 CREATE TABLE public.notes (id int PRIMARY KEY);
 CREATE FUNCTION public.wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -29,8 +29,7 @@ CREATE CONSTRAINT TRIGGER wait_at_gate AFTER INSERT ON public.notes DEFERRABLE I
 
 const insertSQL = `INSERT INTO public.notes (id) VALUES ($1::int)`
 
-// closedGate returns a pool and a function that opens the gate. Until then every COMMIT
-// after an insert waits.
+// closedGate makes every COMMIT after an insert wait until open.
 func closedGate(t *testing.T) (db *sql.DB, open func()) {
 	t.Helper()
 	url := testdb.EmptyURL(t)
@@ -52,7 +51,6 @@ func notes(t *testing.T, db *sql.DB) (n int) {
 	return n
 }
 
-// atGate waits until n commits wait.
 func atGate(t *testing.T, db *sql.DB, n int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -70,8 +68,7 @@ func insert(ctx context.Context, db *sql.DB, id int) error {
 	})
 }
 
-// M33: The context cancels nothing; the caller gets ErrUnconfirmed, and the commit
-// succeeds later.
+// M33: The caller gets ErrUnconfirmed, and the commit succeeds later.
 func TestInTx_ContextEndsDuringCommit(t *testing.T) {
 	t.Parallel()
 	db, open := closedGate(t)

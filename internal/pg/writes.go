@@ -14,29 +14,28 @@ import (
 	"weak"
 )
 
-// ErrUnconfirmed is returned when the caller's context ended between a commit and its
-// response. The commit may still succeed; read the database to find out. The context's
-// error is wrapped too.
+// ErrUnconfirmed means that the caller's context, whose error is wrapped too, ended
+// between a commit and its response. The commit may still succeed; read the database to
+// find out.
 var ErrUnconfirmed = errors.New("the commit is not confirmed yet")
 
-// ErrSuspended is returned instead of beginning a write while commits wait for a standby.
+// ErrSuspended is returned in place of a write while commits wait for a standby.
 var ErrSuspended = errors.New("commits wait for a synchronous standby; writes are suspended")
 
-// longWait is the age at which a write whose connection is lost counts as a commit that
-// waited.
+// longWait is from when a write whose connection is lost counts as a waiting commit.
 const longWait = 5 * time.Second
 
-// recheck is how often a suspended pool checks whether commits still wait.
+// recheck is how often a suspended pool looks whether commits still wait.
 const recheck = time.Second
 
-// unlimitedWrites bounds the writes of a pool without a limit.
+// unlimitedWrites is for a pool without a limit.
 const unlimitedWrites = 64
 
 // writes bounds the writes of one pool.
 //
-// A connection that is lost while its commit waits leaves a waiting server process, so a
-// pool that opened new connections would use up those of the server. After the first such
-// loss, writes are suspended until no commit waits.
+// A lost connection leaves a server process whose commit waits, so a pool that opened new
+// ones would use up the server's. After the first such loss, writes are suspended until
+// no commit waits.
 type writes struct {
 	slots chan struct{}
 
@@ -45,9 +44,9 @@ type writes struct {
 	checked   time.Time
 }
 
-// slotsOf returns how many writes may run at once: three quarters of the pool. A pool of
-// up to three connections has none to spare, because a write inside another one, such as
-// a hold in a webhook handler, needs a second slot.
+// slotsOf is three quarters of the pool. One of up to three connections has none to
+// spare: a write inside another, such as a hold in a webhook handler, needs a second
+// slot.
 func slotsOf(maxOpen int) int {
 	switch {
 	case maxOpen <= 0:
@@ -63,8 +62,7 @@ var pools = struct {
 	of map[weak.Pointer[sql.DB]]*writes
 }{of: map[weak.Pointer[sql.DB]]*writes{}}
 
-// writesOf returns the writes of a pool, shared by all packages. Its size is fixed at the
-// pool's first write.
+// All packages share a pool's writes. Their number is fixed at the first write.
 func writesOf(db *sql.DB) *writes {
 	key := weak.Make(db)
 	pools.Lock()
@@ -82,8 +80,8 @@ func writesOf(db *sql.DB) *writes {
 	return w
 }
 
-// acquire waits for a slot. The caller must call release once, with the error of its
-// write, when the connection is no longer in use.
+// acquire waits for a slot. The caller must call release once, with its write's error,
+// when the connection is no longer in use.
 func (w *writes) acquire(ctx context.Context, db *sql.DB) (release func(error), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -109,8 +107,7 @@ func (w *writes) acquire(ctx context.Context, db *sql.DB) (release func(error), 
 const commitsWaitSQL = `
 SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_stat_activity a WHERE a.usename = current_user AND a.wait_event = 'SyncRep')`
 
-// admit refuses a write while the pool is suspended, and checks once a second whether it
-// still is.
+// admit refuses a write while the pool is suspended.
 func (w *writes) admit(ctx context.Context, db *sql.DB) error {
 	w.mu.Lock()
 	if !w.suspended {
@@ -143,7 +140,7 @@ func (w *writes) suspend() {
 	w.suspended = true
 }
 
-// connectionLost reports whether a write ended without a response.
+// connectionLost: the write ended without a response.
 func connectionLost(err error) bool {
 	var network net.Error
 	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||

@@ -16,7 +16,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// M33: Commits that wait take three quarters of the pool, and reads go on.
+// M33: Waiting commits take three quarters of the pool, and reads go on.
 func TestWrites_LeaveConnectionsToReads(t *testing.T) {
 	t.Parallel()
 	db, open := closedGate(t)
@@ -45,7 +45,6 @@ func TestWrites_SlotsOfAPool(t *testing.T) {
 	}
 }
 
-// A suspended pool queries the database, and resumes when no commit waits.
 func TestWrites_SuspensionEnds(t *testing.T) {
 	t.Parallel()
 	db, open := closedGate(t)

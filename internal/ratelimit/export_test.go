@@ -5,7 +5,6 @@ import (
 	"database/sql"
 )
 
-// TakeOnce inserts the budgets and takes from them, without retries.
 func TakeOnce(ctx context.Context, db *sql.DB, choices ...Choice) error {
 	args := arguments(choices)
 	if _, err := db.ExecContext(ctx, putBudgets, args[1]); err != nil {

@@ -1,6 +1,6 @@
 // Package ratelimit counts attempts against budgets in Postgres, exactly, for any number
-// of replicas. It limits the logins of package auth and the bookings of the host. The
-// table is in the migration set Auth.
+// of replicas: logins of package auth, and the host's bookings. The table is in the
+// migration set Auth.
 package ratelimit
 
 import (
@@ -19,11 +19,11 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// Rate is the size of a budget and its refill interval.
+// Rate is a budget's size and refill interval.
 type Rate struct {
-	// Burst is the number of attempts in a full budget, at least 1.
+	// Burst is a full budget, at least 1.
 	Burst int
-	// Every is the time until one more attempt is available.
+	// Every is the time until one more attempt.
 	Every time.Duration
 }
 
@@ -33,11 +33,11 @@ type Budget struct {
 	Rate Rate
 }
 
-// Choice is a list of budgets: an attempt takes from the first that is not empty.
+// Choice is budgets of which an attempt takes from the first that is not empty.
 type Choice []Budget
 
-// Key returns the key of a budget: an HMAC in hexadecimal, so that the table reveals
-// neither addresses nor accounts. Different lists of parts have different keys.
+// Key is an HMAC in hexadecimal, so that the table reveals neither addresses nor
+// accounts. Different lists of parts have different keys.
 func Key(secret []byte, parts ...string) string {
 	mac := hmac.New(sha256.New, secret)
 	mac.Write([]byte("booking-platform/limit"))
@@ -48,12 +48,11 @@ func Key(secret []byte, parts ...string) string {
 }
 
 // The generic cell rate algorithm: full_at is when a budget is full again; an attempt
-// adds every to it, and is allowed if the sum is at most every * burst ahead. The rows
-// are locked in the order of their keys, so that attempts do not deadlock, and judged
-// together: a refused attempt changes nothing. A missing row is a full budget; if the
-// attempt has to take from one, its key is returned, for putBudgets to insert. A full_at
-// more than every * burst ahead (the clock was set back, the rate was changed) counts as
-// an empty budget.
+// adds every to it, and is allowed if the sum is at most every * burst ahead. Rows are
+// locked in the order of their keys, against deadlocks, and judged together: a refused
+// attempt changes nothing. A missing row is a full budget; if the attempt has to take
+// from it, its key is returned for putBudgets. A full_at further ahead (the clock was set
+// back, the rate changed) is an empty budget.
 const takeBudgets = `
 WITH asked AS (
     SELECT choice, place, decode(h, 'hex') AS key, make_interval(secs => secs::float8) AS every, burst::integer AS burst
@@ -91,8 +90,7 @@ SELECT EXTRACT(epoch FROM v.wait)::float8,
        COALESCE((SELECT string_agg(encode(m.key, 'hex'), ',') FROM due m WHERE m.missing), '')
 FROM verdict v`
 
-// In the same order. An existing row becomes recent, so that DeleteFull does not delete
-// it.
+// In the same order. An existing row becomes recent, against DeleteFull.
 const putBudgets = `
 INSERT INTO booking_platform.rate_limits AS l (key, full_at)
 SELECT k.key, statement_timestamp()
@@ -105,15 +103,13 @@ type answer struct {
 	missing string
 }
 
-// Take takes one attempt from one budget of each choice and returns 0. If all budgets of
-// a choice are empty it takes nothing, and returns how long to wait in whole seconds.
-// After an error the attempt must be refused.
-//
-// One round trip; three for a budget that was not used lately. Safe on every replica at
-// once.
+// Take takes one attempt from one budget of each choice and returns 0. If a choice is
+// empty it takes nothing, and returns how long to wait in whole seconds. After an error
+// the attempt must be refused. One round trip; three for a budget that was not used
+// lately. Safe on every replica.
 func Take(ctx context.Context, db *sql.DB, choices ...Choice) (wait time.Duration, err error) {
 	args := arguments(choices)
-	// Repeated if another attempt empties the first budget of a choice in between.
+	// Again if another attempt has emptied a choice's first budget.
 	for range 2 + 2*len(choices) {
 		a, err := pg.Autocommit(ctx, db, func(ctx context.Context, q pg.Querier) (a answer, err error) {
 			err = q.QueryRowContext(ctx, takeBudgets, args...).Scan(&a.seconds, &a.missing)
@@ -147,8 +143,7 @@ func arguments(choices []Choice) []any {
 	return []any{strings.Join(choice, ","), strings.Join(keys, ","), strings.Join(every, ","), strings.Join(burst, ",")}
 }
 
-// The minute keeps rows that putBudgets has just inserted. SKIP LOCKED lets replicas
-// share the work.
+// The minute keeps rows that putBudgets has just inserted.
 const deleteFull = `
 DELETE FROM booking_platform.rate_limits
 WHERE key = ANY (ARRAY(
@@ -158,8 +153,8 @@ WHERE key = ANY (ARRAY(
     LIMIT 10000
     FOR UPDATE SKIP LOCKED))`
 
-// DeleteFull deletes up to 100,000 full budgets, which have no effect any more, in
-// batches of 10,000, and returns how many. Safe on every replica at once.
+// DeleteFull deletes up to 100,000 full budgets, which mean nothing any more, in batches
+// of 10,000, and returns how many. Safe on every replica.
 func DeleteFull(ctx context.Context, db *sql.DB) (total int, err error) {
 	for range 10 {
 		var n int64
@@ -179,11 +174,10 @@ var (
 	sixTo4 = netip.MustParsePrefix("2002::/16")
 )
 
-// Network returns the client network of an address: an IPv4 address, or the /64 of an
-// IPv6 address, because a client has all of its /64. IPv6 addresses that contain an IPv4
-// address (mapped, NAT64 of RFC 6052, 6to4 of RFC 3056) count as that one: all clients
-// behind a NAT64 share a /64, and a 6to4 client has 65,536 of them. Other text is
-// returned unchanged.
+// Network is what limits count clients by: an IPv4 address, or the /64 of an IPv6 one,
+// which one client has. IPv6 addresses that contain an IPv4 address (mapped, NAT64 of RFC
+// 6052, 6to4 of RFC 3056) count as that: all clients behind a NAT64 share a /64, and a
+// 6to4 client has 65,536. Other text is returned unchanged.
 func Network(address string) string {
 	addr, err := netip.ParseAddr(address)
 	if err != nil {

@@ -19,12 +19,11 @@ func TestMain(m *testing.M) { testdb.Main(m) }
 
 var secret = []byte("a secret of a test")
 
-// budget does not refill during a test.
 func budget(name string, burst int) ratelimit.Budget {
 	return ratelimit.Budget{Key: ratelimit.Key(secret, name), Rate: ratelimit.Rate{Burst: burst, Every: time.Hour}}
 }
 
-// allowed takes until it is refused, and returns how often it was not.
+// allowed counts what is allowed before a refusal.
 func allowed(t *testing.T, db *sql.DB, choices ...ratelimit.Choice) (n int) {
 	t.Helper()
 	for ; n < 1000; n++ {
@@ -72,8 +71,6 @@ func TestTake_ExactOnEveryReplica(t *testing.T) {
 	}
 }
 
-// A choice takes from its first budget that is not empty, and a refused attempt takes
-// nothing.
 func TestTake_RefusedAttemptTakesNothing(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -98,11 +95,10 @@ func TestTake_RefillsOneAfterEvery(t *testing.T) {
 	require.Zero(t, allowed(t, db, ratelimit.Choice{b}), "and the wait is an hour at most")
 }
 
-// Attempts on the same budgets in opposite order wait for each other and do not deadlock
-// (40P01). Nothing is retried here.
+// In opposite orders attempts wait and do not deadlock (40P01). Nothing is retried here.
 func TestTake_OppositeOrdersDoNotDeadlock(t *testing.T) {
 	t.Parallel()
-	// Above READ COMMITTED, which may be the role's default, they would fail with 40001.
+	// Above READ COMMITTED they would fail with 40001.
 	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.URL(t), "a connection begins with its settings")+
 		"&default_transaction_isolation=read%20committed")
 	a, b := budget("a", 1_000_000), budget("b", 1_000_000)

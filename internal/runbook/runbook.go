@@ -1,18 +1,15 @@
 // Package runbook runs the command blocks of RUNBOOK.md.
 //
-// The problem is that an untested procedure fails when it is needed, so each block is run
-// by a test and its output compared with the page.
+// The problem is that an untested procedure fails when it is needed, so a test runs each
+// block and compares its output with the page.
 //
 // A block is a fence of sh; a fence of text after it is its expected output. There, …
 // stands for anything on its line, a line of only … for any number of lines, and runs of
 // white space are equal.
 //
-//   - "sh" blocks run in internal/e2e, in the situation of their section.
-//   - "sh compose" blocks need the containers of docker-compose.yml; internal/runbook/run
-//     runs them.
+//   - "sh" blocks run in internal/e2e, in their section's situation.
+//   - "sh compose" blocks need the containers of docker-compose.yml, for internal/runbook/run.
 //   - "sh everywhere" blocks run in both.
-//
-// The text around the blocks is not checked.
 package runbook
 
 import (
@@ -26,18 +23,17 @@ import (
 
 // Block is a block of commands.
 type Block struct {
-	// Section is the anchor of its heading, and Line the line of its fence.
+	// Section is its heading's anchor, Line its fence's.
 	Section string
 	Line    int
-	// Compose blocks run with the containers of docker-compose.yml, Host blocks without.
+	// Compose blocks run with the containers, Host blocks without.
 	Compose, Host bool
-	// Commands are for a shell. Prints is their expected output if Checked.
+	// Prints is the expected output if Checked.
 	Commands, Prints string
 	Checked          bool
 }
 
-// Parse returns the blocks of a page in order. Any other fence is an error: it would be
-// untested.
+// Any other fence is an error: it would be untested.
 func Parse(page string) ([]Block, error) {
 	var blocks []Block
 	section, fence := "", ""
@@ -89,12 +85,11 @@ func heading(line string) (string, bool) {
 
 var notInAnchors = regexp.MustCompile(`[^a-z0-9 _-]`)
 
-// anchor is the link target of a heading.
 func anchor(title string) string {
 	return strings.ReplaceAll(notInAnchors.ReplaceAllString(strings.ToLower(title), ""), " ", "-")
 }
 
-// Anchors returns the link targets of all headings of a page.
+// Anchors returns a page's link targets.
 func Anchors(page string) map[string]bool {
 	all := map[string]bool{}
 	for line := range strings.SplitSeq(page, "\n") {
@@ -105,7 +100,6 @@ func Anchors(page string) map[string]bool {
 	return all
 }
 
-// Compare returns an error if output is not the expected output of the block.
 func (b Block) Compare(output string) error {
 	if !b.Checked {
 		return nil
@@ -157,14 +151,13 @@ func matchesLine(want, got string) bool {
 	return regexp.MustCompile(`^` + strings.Join(parts, `.*`) + `$`).MatchString(got)
 }
 
-// Shell runs blocks in Dir with Env. Prelude defines the functions that the page uses,
-// such as host and sql.
+// Prelude defines the functions that the page uses, such as host and sql.
 type Shell struct {
 	Prelude, Dir string
 	Env          []string
 }
 
-// Run runs one block and compares its output. A failed command is an error.
+// Run compares a block's output. A failed command is an error.
 func (s Shell) Run(ctx context.Context, b Block) error {
 	cmd := exec.CommandContext(ctx, "sh", "-eu", "-c", s.Prelude+"\n"+b.Commands)
 	cmd.Dir, cmd.Env = s.Dir, s.Env

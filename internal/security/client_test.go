@@ -20,8 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// client is a browser with a separate client address. It follows no redirects, and keeps
-// its cookies itself, so that it can send them to each host.
+// client is a browser with an address of its own. It follows no redirects, and keeps its
+// cookies itself, to send them to each host.
 type client struct {
 	*cluster
 	t       *testing.T
@@ -31,13 +31,12 @@ type client struct {
 	cookies map[string]string
 }
 
-// address returns an unused client address.
 func (c *cluster) address() string {
 	n := c.serial.Add(1)
 	return fmt.Sprintf("127.%d.%d.%d", 20+n/62500, n/250%250, n%250+2)
 }
 
-// stranger returns a client with an unused address and without cookies.
+// stranger has an unused address and no cookies.
 func (c *cluster) stranger(t *testing.T) *client { return c.strangerAt(t, c.address()) }
 
 func (c *cluster) strangerAt(t *testing.T, from string) *client {
@@ -58,14 +57,13 @@ func (c *cluster) strangerAt(t *testing.T, from string) *client {
 	}}
 }
 
-// at returns the same browser, for requests to one host without the proxy.
+// at is the same browser, at one host without the proxy.
 func (c *client) at(h *host) *client {
 	direct := *c
 	direct.base = h.base
 	return &direct
 }
 
-// answer is a response with its body.
 type answer struct {
 	status  int
 	header  http.Header
@@ -73,7 +71,7 @@ type answer struct {
 	body    string
 }
 
-// brief returns the beginning of the body, for failure messages.
+// brief is for failure messages.
 func (a answer) brief() string { return a.body[:min(len(a.body), 300)] }
 
 // into decodes the body.
@@ -82,7 +80,7 @@ func (a answer) into(t *testing.T, v any) {
 	require.NoError(t, json.Unmarshal([]byte(a.body), v), a.body)
 }
 
-// do sends a request. The header "Host" sets the requested name.
+// The header "Host" sets the requested name.
 func (c *client) do(method, path, contentType, body string, header ...string) answer {
 	c.t.Helper()
 	req, err := http.NewRequestWithContext(c.t.Context(), method, c.base+path, strings.NewReader(body))
@@ -142,14 +140,13 @@ func (c *client) form(path string, fields m, header ...string) answer {
 	return c.do(http.MethodPost, path, "application/x-www-form-urlencoded", values.Encode(), header...)
 }
 
-// notes records answers, and the secrets that must not appear elsewhere.
+// notes records answers, and the secrets that must not be elsewhere.
 type notes struct {
 	mu      sync.Mutex
 	secrets map[string]string
 	said    []said
 }
 
-// said is an answer with its request.
 type said struct {
 	request string
 	answer

@@ -38,7 +38,7 @@ func clientSent(t *testing.T, c *cluster) {
 		require.Equal(t, int64(2500), session.AmountTotal)
 		require.Equal(t, "eur", session.Currency)
 	}
-	// JSON with such a field is refused.
+	// JSON is refused.
 	for name, value := range wishful {
 		for _, path := range []string{"/api/bookings", "/create-checkout-session"} {
 			body := bookingRequest(resource, starts[1], eves)
@@ -49,7 +49,7 @@ func clientSent(t *testing.T, c *cluster) {
 		}
 	}
 	require.Contains(t, eve.slots(resource), starts[1])
-	// In a query or a form it is ignored.
+	// In a query or a form they are ignored.
 	query := url.Values{}
 	for name, value := range wishful {
 		query.Set(name, fmt.Sprint(value))
@@ -78,8 +78,8 @@ func clientSent(t *testing.T, c *cluster) {
 		}
 	}
 
-	// A client does not become the owner of another booking: not by such a field, not
-	// with the token of its booking, not without a token.
+	// No such field, no other booking's token, and no missing token makes a client the
+	// owner of a booking.
 	for _, token := range []string{b.Token, "", hers.ID, "x"} {
 		for _, act := range []string{"/cancel", "/reschedule"} {
 			path := "/api/bookings/" + hers.ID + act

@@ -37,10 +37,10 @@ type cluster struct {
 	authority      authority
 	hosts          []*host
 	stripe         *stripetest.Server
-	// db is used to inspect stored rows and to move times into the past.
+	// db is to inspect rows and to move times into the past.
 	db  *sql.DB
 	env []string
-	// serial makes the names of each test unique.
+	// serial makes names unique.
 	serial atomic.Int64
 	notes
 }
@@ -59,8 +59,7 @@ func startCluster(t *testing.T) *cluster {
 		"DATABASE_URL=" + database, "DATABASE_POOL=10", "SESSION_SECRET=" + sessionSecret,
 		"STRIPE_SECRET_KEY=" + stripeKey, "STRIPE_WEBHOOK_SECRET=" + webhookSecret, "HTTPS_PROXY=" + way,
 		"SSL_CERT_FILE=" + c.authority.file,
-		// Clients use other addresses of this machine than the proxy, and are not trusted
-		// as proxies.
+		// Clients use other addresses than the proxy, and are not trusted as proxies.
 		"TRUST_PROXY=127.0.0.1", fmt.Sprintf("HOLDS_PER_ADDRESS=%d", perAddress),
 	}
 	for range 3 {
@@ -75,8 +74,8 @@ func startCluster(t *testing.T) *cluster {
 }
 
 // host is one process. In production it prints its address only to the log, which
-// internal/hostprocess does not read. base is its address without the proxy, and metrics
-// its private address.
+// internal/hostprocess does not read. base is its address without the proxy, metrics its
+// private one.
 type host struct {
 	base, metrics string
 	log           logBook
@@ -110,7 +109,6 @@ var (
 	scraped = regexp.MustCompile(`"msg":"metrics","address":"([^"]+)"`)
 )
 
-// await waits until the host has logged its address.
 func (h *host) await(t *testing.T) {
 	t.Helper()
 	var address []string
@@ -129,7 +127,6 @@ func (h *host) await(t *testing.T) {
 	h.base, h.metrics = address[1], metrics[1]
 }
 
-// command runs the program as an operator does, with stdin as its standard input.
 func (c *cluster) command(t *testing.T, in string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), c.program, args...)
@@ -145,7 +142,7 @@ func (c *cluster) exec(t *testing.T, query string, args ...any) {
 	require.NoError(t, err)
 }
 
-// addResource adds a resource for this test: 25.00 EUR, every hour of the next weeks.
+// addResource adds one for this test: 25.00 EUR, every hour of the next weeks.
 func (c *cluster) addResource(t *testing.T) string {
 	t.Helper()
 	slug := fmt.Sprintf("studio-%d", c.serial.Add(1))
@@ -158,13 +155,11 @@ func (c *cluster) addResource(t *testing.T) string {
 	return slug
 }
 
-// eventually waits for a background effect.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	require.Eventually(t, condition, time.Minute, 10*time.Millisecond, what)
 }
 
-// logBook collects the output of a process.
 type logBook struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

@@ -22,8 +22,8 @@ var (
 	variable = regexp.MustCompile(`\{[^}]*\}`)
 )
 
-// changing returns the routes that change data, such as "POST /book". They are read from
-// the source, so that new routes are included.
+// changing returns the routes that change data, such as "POST /book", from the source, so
+// that new ones are included.
 func changing(t *testing.T) (routes []string) {
 	t.Helper()
 	var files []string
@@ -56,7 +56,7 @@ func changing(t *testing.T) (routes []string) {
 	return routes
 }
 
-// Headers of a cross-site request: newer browsers send Sec-Fetch-Site, others Origin.
+// Newer browsers send Sec-Fetch-Site, others Origin.
 var elsewhere = map[string][]string{
 	"another site":           {"Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"},
 	"a sibling":              {"Sec-Fetch-Site", "same-site", "Origin", "https://blog.example.com"},
@@ -103,7 +103,7 @@ func crossSite(t *testing.T, c *cluster) {
 				require.Empty(t, a.cookies)
 			}
 		}
-		// Without a body nothing is changed either; refusals have other reasons.
+		// Refusals of these have other reasons.
 		for from, header := range ours {
 			a := c.stranger(t).do(verb, path, "application/json", "{", header...)
 			require.NotContains(t, a.body, "cross_origin", "%s from %s", name, from)

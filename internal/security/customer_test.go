@@ -14,18 +14,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// someone returns an unused e-mail address.
 func (c *cluster) someone() string { return fmt.Sprintf("someone%04d@example.com", c.serial.Add(1)) }
 
-// created is the response to POST /api/bookings.
 type created struct{ ID, URL, StripeSessionID, Status, Token string }
 
-// bookingRequest is the body of POST /api/bookings.
 func bookingRequest(resource, start, email string) m {
 	return m{"resource": resource, "start": start, "firstName": "Ada", "lastName": "Lovelace", "email": email}
 }
 
-// slots returns the free slots of a resource.
 func (c *client) slots(resource string) (starts []string) {
 	c.t.Helper()
 	var free struct{ Items []struct{ Start string } }
@@ -48,7 +44,6 @@ func (c *client) book(resource, start, email string) (b created) {
 	return b
 }
 
-// shown is a booking as its owner receives it.
 type shown struct {
 	ID, Status, Currency, Email, Start string
 	Amount                             int64
@@ -67,7 +62,7 @@ func everySlot(t *testing.T, c *cluster) {
 	resource := c.addResource(t)
 	honest := c.stranger(t)
 	starts := honest.slots(resource)
-	// grab requests many slots at once, each from another host, and counts the successes.
+	// grab requests many slots at once, each from another host, and counts successes.
 	grab := func(n int, from, email func(int) string, first int) (held int) {
 		t.Helper()
 		answers := make([]answer, n)
@@ -101,7 +96,7 @@ func everySlot(t *testing.T, c *cluster) {
 	greedy := func(i int) string { return []string{"greedy@example.com", "GREEDY@example.com"}[i%2] }
 	require.Equal(t, 3, grab(12, func(int) string { return other }, greedy, 0),
 		"of one address of e-mail, from one network")
-	// M21: holds of other networks in a customer's e-mail address do not lock the
+	// M21: another network's holds in a customer's e-mail address do not lock the
 	// customer out.
 	require.Equal(t, 1, grab(1, func(int) string { return c.address() }, greedy, 30),
 		"of the same address of e-mail, from another network")

@@ -33,7 +33,6 @@ func policy(a answer) map[string][]string {
 	return directives
 }
 
-// check checks the headers of every answer.
 func check(t *testing.T, what string, a answer) {
 	t.Helper()
 	require.Len(t, a.header.Values("Content-Security-Policy"), 1, what)
@@ -87,9 +86,9 @@ func securityHeaders(t *testing.T, c *cluster) {
 	mine := "?booking=" + b.ID + "&token=" + b.Token
 	feed := c.feedToken(t, admin.post("/api/resources/"+resource+"/feeds", nil))
 
-	// Answers that caches may store contain no customer's data.
+	// What caches may store contains no customer's data.
 	shared := map[string]string{"/static/style.css": "public, max-age=300", "/static/icon.svg": "public, max-age=300"}
-	// A client that polls may store the answer, and revalidates it.
+	// A client that polls may store it, and revalidates.
 	shared["/calendar/"+feed+".ics"] = "private, no-cache"
 	shared["/api/bookings/"+b.ID+"/calendar.ics?token="+b.Token] = "private, no-cache"
 	for path, kept := range shared {
@@ -192,11 +191,11 @@ func notPublic(t *testing.T, c *cluster) {
 			}
 		}
 	}
-	// Counters for operators require their roles.
+	// Counters for operators require a role.
 	require.Equal(t, http.StatusUnauthorized, c.stranger(t).get("/admin/metrics").status)
 	require.Equal(t, http.StatusForbidden, c.member(t, "READONLY").get("/admin/metrics").status)
 
-	// Metrics and profiles are served at a private address only, which serves nothing else.
+	// A private address serves metrics and profiles, and nothing else.
 	scraper := c.stranger(t)
 	for _, h := range c.hosts {
 		u, err := url.Parse(h.metrics)

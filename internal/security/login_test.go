@@ -17,7 +17,7 @@ import (
 
 const wrong = "wrong horse battery"
 
-// told is an answer without the parts that differ per request.
+// told leaves out what differs per request.
 func (a answer) told(email string) string {
 	header := a.header.Clone()
 	for _, name := range []string{"Date", "X-Request-Id"} {
@@ -55,8 +55,7 @@ func sameBytes(t *testing.T, c *cluster) {
 	}
 }
 
-// The requests are made one after the other without concurrent load, because the time
-// includes waiting for a hash slot.
+// One after the other without load, because the time includes the wait for a hash slot.
 func sameTime(t *testing.T, c *cluster) {
 	known, _ := c.addUser(t, "OPS")
 	unknown := strings.Replace(known, "user", "none", 1)
@@ -73,8 +72,7 @@ func sameTime(t *testing.T, c *cluster) {
 	require.Less(t, ratio, 2.0, "%v", took)
 }
 
-// refusalOf returns the time in which a wrong password is refused. Answers of 503 are
-// discarded: they measure the wait for a hash slot.
+// refusalOf discards 503s, which measure that wait.
 func (c *cluster) refusalOf(t *testing.T, email string) time.Duration {
 	t.Helper()
 	for range 5 {
@@ -92,8 +90,7 @@ func (c *cluster) refusalOf(t *testing.T, email string) time.Duration {
 	return 0
 }
 
-// attempts logs in many times, a few at a time, by alternating hosts, and counts the
-// answers.
+// attempts logs in a few at a time, by alternating hosts, and counts the answers.
 func (c *cluster) attempts(t *testing.T, n int, from func(int) string, email func(int) string) map[int]int {
 	t.Helper()
 	statuses := make([]int, n)
@@ -115,8 +112,7 @@ func (c *cluster) attempts(t *testing.T, n int, from func(int) string, email fun
 	return count
 }
 
-// refused requires that attempts were refused, except for the few that became free while
-// time passed.
+// refused allows the few attempts that became free while time passed.
 func refused(t *testing.T, longest time.Duration, since time.Time, answers ...answer) {
 	t.Helper()
 	refused := 0
@@ -134,12 +130,11 @@ func refused(t *testing.T, longest time.Duration, since time.Time, answers ...an
 }
 
 func limitedPerAccount(t *testing.T, c *cluster) {
-	owner := c.member(t, "OPS") // Whose browser is known from now on.
+	owner := c.member(t, "OPS") // whose browser is known from now on
 	stranger := c.address()
 	began := time.Now()
 	count := c.attempts(t, 40, func(int) string { return stranger }, func(int) string { return owner.email })
-	// A busy machine answers 503 to some attempts within the limits, if more passwords
-	// are to be hashed at once than it can.
+	// A busy machine answers 503 to some attempts within the limits.
 	passed := count[http.StatusUnauthorized] + count[http.StatusServiceUnavailable]
 	given := 1 + int(time.Since(began)/time.Minute)
 	require.Equal(t, 40, passed+count[http.StatusTooManyRequests], "%v", count)
@@ -159,13 +154,13 @@ func limitedPerAccount(t *testing.T, c *cluster) {
 	require.GreaterOrEqual(t, passed, 5, "%v", count)
 	require.LessOrEqual(t, passed, 5+int(time.Since(began)/time.Minute), "%v", count)
 
-	// The account is not locked: its owner logs in from another network, and from the
-	// attacker's network with the browser that has logged in before.
+	// The owner logs in from another network, and from the attacker's with a known
+	// browser.
 	owner.login(c.stranger(t))
 	known := c.strangerAt(t, stranger)
 	known.cookies[deviceName] = owner.cookies[deviceName]
-	// Each attempt takes one of its ten, including one that a busy machine answers with
-	// 503: it was admitted, but its password was not compared.
+	// Each attempt takes one of its ten, also one that a busy machine admits and answers
+	// with 503.
 	last, spent := time.Now(), 0
 	spend := func(password string) int {
 		spent++
@@ -188,7 +183,7 @@ func limitedPerAccount(t *testing.T, c *cluster) {
 	refused(t, time.Minute, last, known.logIn(owner.email, wrong), known.logIn(owner.email, owner.password))
 }
 
-// For any accounts, whether or not they exist.
+// For any accounts, existing or not.
 func limitedPerAddress(t *testing.T, c *cluster) {
 	real, password := c.addUser(t, "OPS")
 	address := c.address()
@@ -200,7 +195,7 @@ func limitedPerAddress(t *testing.T, c *cluster) {
 	require.Equal(t, 115, passed+count[http.StatusTooManyRequests], "%v", count)
 	require.GreaterOrEqual(t, passed, 100)
 	require.LessOrEqual(t, passed, 100+given, "over all replicas: %v", count)
-	// Attempts that have become free since are used up first.
+	// Use up what has become free since.
 	last := time.Now()
 	c.attempts(t, 1+int(time.Since(began)/(6*time.Second)), func(int) string { return address },
 		func(int) string { return real })
@@ -212,13 +207,11 @@ func limitedPerAddress(t *testing.T, c *cluster) {
 	require.Equal(t, http.StatusOK, c.stranger(t).logIn(real, password).status, "from elsewhere")
 }
 
-// member is a user with a logged-in browser.
 type member struct {
 	*client
 	email, password string
 }
 
-// addUser adds a user by the command line.
 func (c *cluster) addUser(t *testing.T, role string) (email, password string) {
 	t.Helper()
 	n := c.serial.Add(1)
@@ -236,7 +229,6 @@ func (c *cluster) member(t *testing.T, role string) member {
 	return m
 }
 
-// login logs the member in with a browser.
 func (m member) login(browser *client) {
 	m.t.Helper()
 	a := browser.logIn(m.email, m.password)
@@ -248,7 +240,6 @@ func (c *client) logIn(email, password string) answer {
 	return c.patiently(func() answer { return c.post("/auth/login", m{"email": email, "password": password}) })
 }
 
-// logInByForm logs in by the form of the page.
 func (c *client) logInByForm(email, password, next string, header ...string) answer {
 	c.t.Helper()
 	fields := m{"email": email, "password": password}
@@ -258,7 +249,7 @@ func (c *client) logInByForm(email, password, next string, header ...string) ans
 	return c.patiently(func() answer { return c.form("/login", fields, header...) })
 }
 
-// patiently repeats a login while the machine is too busy to compare passwords.
+// patiently repeats a login while the machine is too busy.
 func (c *client) patiently(ask func() answer) (a answer) {
 	c.t.Helper()
 	for range 5 {
@@ -274,7 +265,7 @@ const (
 	deviceName  = "__Host-booking_device"
 )
 
-// onEvery returns the status of the browser's session on each host, without the proxy.
+// onEvery returns the session's status on each host.
 func (c *client) onEvery() (statuses []int) {
 	c.t.Helper()
 	for _, h := range c.hosts {
@@ -288,7 +279,6 @@ var (
 	nowhere    = []int{http.StatusUnauthorized, http.StatusUnauthorized, http.StatusUnauthorized}
 )
 
-// with returns a new browser with the given session.
 func (c *client) with(token string) *client {
 	other := *c
 	other.cookies = map[string]string{sessionName: token}

@@ -19,12 +19,10 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// ugly would forge a log line and send control sequences to the reader's terminal; its
-// last two characters are control characters of terminals.
+// ugly would forge a log line and send control sequences to a terminal.
 const ugly = "x\r\n{\"level\":\"INFO\",\"msg\":\"forged\"}\n\x1b[2J\x1b]0;x\x07\u009b31m\u0085\u2028\x7f"
 
-// raw sends bytes that client libraries refuse to send, and returns the first line of the
-// answer.
+// raw sends bytes that client libraries refuse to, and returns the answer's first line.
 func (c *client) raw(h *host, request string) string {
 	c.t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(c.from)}, Timeout: 10 * time.Second}
@@ -59,8 +57,7 @@ func escapedLines(t *testing.T, c *cluster) {
 	require.Contains(t, visitor.raw(h, "GET /ugly\x1b[2J\x07 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
 		"HTTP/1.1 4")
 	require.Contains(t, visitor.raw(h, "G\x1b[2JT / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), "HTTP/1.1 4")
-	// Header values with bytes above ASCII are legal, and so is a control character of
-	// that range.
+	// Header values may have bytes above ASCII, control characters among them.
 	require.Contains(t, visitor.raw(h, "GET /ugly-agent HTTP/1.1\r\nHost: x\r\nUser-Agent: \u009b31mred\r\nX-Request-Id: \u009b31mred-id\r\nX-Forwarded-For: \u009b2J\r\nConnection: close\r\n\r\n"), "HTTP/1.1 404")
 	events := 0
 	for _, field := range []string{"id", "type", "api_version", "account"} {
@@ -76,7 +73,7 @@ func escapedLines(t *testing.T, c *cluster) {
 		require.Contains(t, []int{http.StatusOK, http.StatusBadRequest}, a.status, "%s: %s", field, a.brief())
 		events++
 	}
-	// In names, which are refused or stored, and never logged.
+	// Names are refused or stored, and never logged.
 	for _, field := range []string{"firstName", "lastName", "email", "resource"} {
 		body := bookingRequest(resource, start, c.someone())
 		body[field] = ugly
@@ -89,7 +86,7 @@ func escapedLines(t *testing.T, c *cluster) {
 	require.GreaterOrEqual(t, visitor.at(h).logIn(ugly, ugly).status, 400)
 	require.GreaterOrEqual(t, visitor.at(h).logInByForm("u"+ugly, ugly, ugly).status, 400)
 
-	// Everything that the hosts have logged during all tests.
+	// What the hosts have logged during all tests.
 	eventually(t, "the requests are in the log", func() bool {
 		return strings.Contains(h.log.String(), "ugly-agent") && strings.Contains(h.log.String(), "evt_ugly2")
 	})
@@ -115,7 +112,7 @@ func escapedLines(t *testing.T, c *cluster) {
 		"it was logged, and escaped")
 }
 
-// use obtains and uses one secret of each kind, also in requests that are refused.
+// use obtains and uses one secret of each kind, also in refused requests.
 func (c *cluster) use(t *testing.T) {
 	t.Helper()
 	ops := c.member(t, "OPS")
@@ -153,8 +150,8 @@ func noSecretInLogs(t *testing.T, c *cluster) {
 	}
 }
 
-// An answer contains a secret only where it is issued: a session in a cookie, the token
-// of a booking in its link, and that of a feed in its address.
+// A secret is only where it is issued: a session in a cookie, a booking's token in its
+// link, a feed's in its address.
 func noSecretInURLs(t *testing.T, c *cluster) {
 	c.use(t)
 	c.mu.Lock()

@@ -30,7 +30,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// serveTLS serves with the certificate of the authority, and returns the address.
 func (a authority) serveTLS(t *testing.T, h http.Handler) string {
 	t.Helper()
 	s := httptest.NewUnstartedServer(h)
@@ -40,9 +39,8 @@ func (a authority) serveTLS(t *testing.T, h http.Handler) string {
 	return s.Listener.Addr().String()
 }
 
-// newProxy returns a proxy that terminates TLS, sends each request to the next host,
-// appends the client's address to X-Forwarded-For, and keeps the Host header and the
-// client's forwarding headers.
+// newProxy terminates TLS, takes the hosts in turn, appends the client's address to
+// X-Forwarded-For, and keeps the Host header and the client's forwarding headers.
 func newProxy(t *testing.T, a authority, hosts []*host) string {
 	t.Helper()
 	var targets []*url.URL
@@ -63,8 +61,8 @@ func newProxy(t *testing.T, a authority, hosts []*host) string {
 	}})
 }
 
-// newStripe returns the URL of a forward proxy that leads to a Stripe stand-in under
-// Stripe's name, over TLS, as a host in production would reach it. It sends no events.
+// newStripe returns the URL of a forward proxy to a Stripe stand-in under Stripe's name,
+// over TLS, as a host in production reaches it. It sends no events.
 func newStripe(t *testing.T, a authority) (*stripetest.Server, string) {
 	t.Helper()
 	stripe, err := stripetest.New(stripetest.Options{SecretKey: stripeKey,
@@ -95,12 +93,12 @@ func newStripe(t *testing.T, a authority) (*stripetest.Server, string) {
 	return stripe, way.URL
 }
 
-// authority is a self-signed certificate for the names of this test; it is also the
-// certificate of the servers.
+// authority is a self-signed certificate for this test's names, and its servers'
+// certificate.
 type authority struct {
 	pair tls.Certificate
 	pool *x509.CertPool
-	// file is its path, for processes that must trust it.
+	// file is for processes that must trust it.
 	file string
 }
 
@@ -127,7 +125,6 @@ func newAuthority(t *testing.T, names ...string) authority {
 	return a
 }
 
-// loggedFor returns the client address of a request in the access log.
 func (c *cluster) loggedFor(t *testing.T, requestID string) string {
 	t.Helper()
 	for _, h := range c.hosts {
@@ -173,7 +170,7 @@ func forwardedFor(t *testing.T, c *cluster) {
 		"the last that it was told")
 	require.Equal(t, "127.0.0.1", seen(proxy.at(c.hosts[2]), "garbage"))
 
-	// It does not bypass a limit either, with or without the proxy.
+	// It bypasses no limit either, with or without the proxy.
 	resource := c.addResource(t)
 	starts := visitor.slots(resource)
 	for i, base := range []string{public, c.hosts[1].base} {

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// away are values of next that some browser or proxy might resolve to another site.
+// away is what some browser or proxy might resolve to another site.
 var away = []string{
 	"//evil.example", "//evil.example/%2e%2e", "///evil.example", "////evil.example", `/\evil.example`,
 	`\\evil.example`, `\/evil.example`, `/\/evil.example`,

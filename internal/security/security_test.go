@@ -15,8 +15,8 @@ import (
 
 func TestMain(m *testing.M) { testdb.Main(m) }
 
-// promises are the tests, in the order of SECURITY.md. Each uses separate users, client
-// addresses and resources.
+// promises are in the order of SECURITY.md, each with its own users, addresses and
+// resources.
 var promises = []struct {
 	name string
 	test func(*testing.T, *cluster)
@@ -45,8 +45,8 @@ var promises = []struct {
 	{"metrics and pprof not public", notPublic},
 }
 
-// These run one after the other after the parallel tests: times are measured without
-// concurrent load, and logs and answers are checked when they are complete.
+// One after the other, after the parallel tests: times are measured without load, and
+// logs and answers are complete.
 var afterwards = []struct {
 	name string
 	test func(*testing.T, *cluster)

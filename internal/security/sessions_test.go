@@ -61,8 +61,7 @@ func newTokenAtLogin(t *testing.T, c *cluster) {
 		require.Equal(t, everywhere, ops.onEvery(), what)
 		old = fresh
 	}
-	// A planted session token is not accepted, neither a well-formed one nor another
-	// user's.
+	// A planted session token is not accepted, well-formed or another user's.
 	victim := c.stranger(t)
 	for _, planted := range []string{strings.Repeat("A", 43), old} {
 		victim.cookies[sessionName] = planted
@@ -124,10 +123,9 @@ func passwordEverywhere(t *testing.T, c *cluster) {
 	require.Equal(t, everywhere, other.onEvery(), "another user stays")
 }
 
-// ofUser selects the sessions of the user with the address $1.
 const ofUser = ` WHERE user_id = (SELECT id::text FROM booking_platform.users WHERE email = $1)`
 
-// The database's clock decides, so the time of the last use is changed.
+// The database's clock decides, so the last use is moved.
 func idleExpiry(t *testing.T, c *cluster) {
 	ops := c.member(t, "OPS")
 	const idle = `UPDATE booking_platform.sessions SET last_seen_at = statement_timestamp() - $2::interval`
@@ -160,7 +158,7 @@ func absoluteExpiry(t *testing.T, c *cluster) {
 }
 
 // A byte counts as random if sixteen tokens have more than eight values of it; each kind
-// of token has at least sixteen such bytes.
+// of token has at least sixteen.
 func randomTokens(t *testing.T, c *cluster) {
 	email, password := c.addUser(t, "OPS")
 	resource := c.addResource(t)
@@ -199,7 +197,6 @@ func randomTokens(t *testing.T, c *cluster) {
 	}
 }
 
-// feedToken returns the token in the address of a new feed.
 func (c *cluster) feedToken(t *testing.T, a answer) string {
 	t.Helper()
 	var feed struct{ URL string }
@@ -210,7 +207,7 @@ func (c *cluster) feedToken(t *testing.T, a answer) string {
 	return token
 }
 
-// No column of the database contains a token, neither as text nor as bytes.
+// No column contains a token, as text or as bytes.
 func hashedTokens(t *testing.T, c *cluster) {
 	ops := c.member(t, "OPS")
 	resource := c.addResource(t)
@@ -241,7 +238,6 @@ func hashedTokens(t *testing.T, c *cluster) {
 	require.Equal(t, nowhere, ops.with(stored).onEvery())
 }
 
-// dump returns every row of every table as text.
 func (c *cluster) dump(t *testing.T) string {
 	t.Helper()
 	var tables []string

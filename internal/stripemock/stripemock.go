@@ -1,7 +1,7 @@
-// Package stripemock tells a test whether Stripe would accept a request, without a
-// network or an account. It serves github.com/stripe/stripe-mock in the test's process:
-// unknown and malformed parameters are refused by Stripe's published OpenAPI description,
-// and nothing is stored between calls.
+// Package stripemock tells a test whether Stripe would accept a request, without network
+// or account: github.com/stripe/stripe-mock in the test's process refuses unknown and
+// malformed parameters by Stripe's published description. Nothing is stored between
+// calls.
 package stripemock
 
 import (
@@ -15,13 +15,11 @@ import (
 	"github.com/stripe/stripe-mock/spec"
 )
 
-// Key is an API key that stripe-mock accepts: sk_test_ followed by anything without an
-// underscore.
+// Key is accepted: sk_test_ and anything without an underscore.
 const Key = "sk_test_stripemock"
 
-// Start serves stripe-mock on a loopback port until the test ends and returns its URL,
-// for a stripe-go backend. The description is parsed once per test binary, which takes
-// one to five seconds.
+// Start serves stripe-mock until the test ends, for a stripe-go backend. The description
+// is parsed once per test binary, in one to five seconds.
 func Start(t testing.TB) (url string) {
 	t.Helper()
 	stub, err := stub()
@@ -33,8 +31,7 @@ func Start(t testing.TB) (url string) {
 	return srv.URL
 }
 
-// Description returns the OpenAPI description that stripe-mock uses. It is shared: do not
-// change it.
+// Description is stripe-mock's. It is shared: do not change it.
 func Description(t testing.TB) *spec.Spec {
 	t.Helper()
 	d, err := description()

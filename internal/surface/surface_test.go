@@ -1,7 +1,7 @@
-// Package surface keeps the exported API of each library in a file, so that a change of
-// it is seen in a review and made on purpose.
+// Package surface keeps each library's exported API in a file, so that a review sees a
+// change of it.
 //
-// After a change of the API, run
+// After a change, run
 //
 //	go generate ./internal/surface
 //
@@ -66,7 +66,6 @@ func TestSurface_ChangedOnPurpose(t *testing.T) {
 	}
 }
 
-// libraries returns the folders of the packages that others can import.
 func libraries(t *testing.T) (dirs []string) {
 	t.Helper()
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -94,8 +93,7 @@ func libraries(t *testing.T) (dirs []string) {
 	return dirs
 }
 
-// exported returns the exported declarations of a package, without comments, bodies and
-// unexported fields, as on Linux.
+// exported leaves out comments, bodies and unexported fields.
 func exported(t *testing.T, dir string) string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
@@ -153,7 +151,6 @@ func exported(t *testing.T, dir string) string {
 	return "package " + pkg.Name + "\n\n" + strings.Join(decls, "\n\n") + "\n"
 }
 
-// onLinux reports whether a file is compiled on Linux, by its name and its constraint.
 func onLinux(t *testing.T, path string) bool {
 	t.Helper()
 	for _, system := range []string{"_windows.go", "_darwin.go", "_other.go"} {

@@ -7,29 +7,27 @@ import (
 	"strings"
 )
 
-// Currency is how Stripe counts amounts of a currency and how people write them. Source:
-// https://docs.stripe.com/currencies. Amounts are in minor units, the integers of
-// Stripe's API.
+// Currency is how Stripe counts amounts of a currency, in minor units, and how people
+// write them: https://docs.stripe.com/currencies.
 type Currency struct {
-	// Code is the ISO 4217 code in lower case.
+	// Code is ISO 4217's in lower case.
 	Code string
-	// Places is the number of decimal places of that integer: 2 in eur, 0 in jpy, 3 in
-	// kwd, and 2 in isk and ugx, although they have no fractions.
+	// Places is how many decimal places minor units have: 2 in eur, 0 in jpy, 3 in kwd,
+	// and 2 in isk and ugx, although they have no fractions.
 	Places int
-	// Digits is the number of digits written after the point: Places, but 0 in isk and
-	// ugx.
+	// Digits is how many people write: Places, but 0 in isk and ugx.
 	Digits int
 	// Step divides every amount that Stripe charges or refunds: 100 in isk and ugx, 10
 	// with three places, else 1.
 	Step int64
-	// Least is the smallest charge of an account that settles in this currency, 0 where
-	// Stripe documents none. Other accounts have the minimum of theirs, converted.
+	// Least is the smallest charge of an account that settles in this currency, 0 if not
+	// documented. Other accounts have their minimum, converted.
 	Least int64
 	// Most is the largest charge, a multiple of Step.
 	Most int64
 }
 
-// The presentment currencies of all countries and of the editions of 2023 to 2026.
+// The presentment currencies of all countries, in the editions of 2023 to 2026.
 const twoPlaces = `
 	aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob brl bsd bwp byn bzd cad cdf chf cny cop crc
 	cve czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq gyd hkd hnl htg huf idr ils inr jmd kes kgs khr
@@ -40,7 +38,7 @@ const twoPlaces = `
 const (
 	noPlaces    = `bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf`
 	threePlaces = `bhd jod kwd omr tnd`
-	// Two places, always 00: "special cases" of the page. huf and twd, also listed there,
+	// Two places, always 00: the page's "special cases". huf and twd, also listed there,
 	// are whole in payouts only.
 	wholeOnly = `isk ugx`
 )
@@ -53,8 +51,8 @@ var leastCharge = map[string]int64{
 	"thb": 1000, "zar": 50,
 }
 
-// Eight digits. The page names larger maxima for these currencies; where editions differ
-// the largest counts, up to twelve digits.
+// Eight digits, more for these currencies; where editions of the page differ the largest
+// counts, up to twelve digits.
 const (
 	mostCharge   = 99_999_999
 	twelveDigits = 999_999_999_999
@@ -86,14 +84,13 @@ var currencies = func() map[string]Currency {
 	return all
 }()
 
-// LookupCurrency returns the currency of a code in either case, and false if Stripe does
-// not charge in it.
+// LookupCurrency takes a code in either case. False: Stripe does not charge in it.
 func LookupCurrency(code string) (Currency, bool) {
 	c, ok := currencies[strings.ToLower(code)]
 	return c, ok
 }
 
-// CurrencyOf is LookupCurrency for existing amounts: an unknown code has two places.
+// CurrencyOf is for existing amounts: an unknown code has two places.
 func CurrencyOf(code string) Currency {
 	if c, ok := LookupCurrency(code); ok {
 		return c
@@ -101,9 +98,8 @@ func CurrencyOf(code string) Currency {
 	return Currency{Code: strings.ToLower(code), Places: 2, Digits: 2, Step: 1, Most: mostCharge}
 }
 
-// Decimal formats minor units with the digits of the currency: 2500 is "25.00" in eur,
-// "2500" in jpy, "2.500" in kwd and "25" in ugx. A fraction in isk or ugx is shown with
-// two digits.
+// Decimal formats minor units with the currency's digits: 2500 is "25.00" in eur, "2500"
+// in jpy, "2.500" in kwd and "25" in ugx. A fraction in isk or ugx gets two digits.
 func Decimal(minor int64, currency string) string {
 	c := CurrencyOf(currency)
 	digits, sign := strconv.FormatInt(minor, 10), ""
@@ -123,9 +119,9 @@ func Decimal(minor int64, currency string) string {
 	return sign + whole + "." + part
 }
 
-// ParseDecimal parses what Decimal formats, not negative and with exactly the digits of
-// the currency, so that cents are not taken for euros; in isk and ugx "25.00" too. The
-// result is in minor units; see ChargeProblem.
+// ParseDecimal parses what Decimal formats into minor units, see ChargeProblem. It must
+// not be negative and have exactly the currency's digits, so that cents are not taken for
+// euros; in isk and ugx "25.00" too.
 func ParseDecimal(text, currency string) (int64, error) {
 	c := CurrencyOf(currency)
 	whole, part, point := strings.Cut(text, ".")
@@ -148,8 +144,7 @@ func ParseDecimal(text, currency string) (int64, error) {
 	return minor, nil
 }
 
-// StepProblem returns why Stripe neither charges nor refunds an amount with these last
-// digits, or "".
+// StepProblem returns why Stripe accepts no amount with these last digits, or "".
 func StepProblem(minor int64, currency string) string {
 	c := CurrencyOf(currency)
 	switch {
@@ -162,8 +157,7 @@ func StepProblem(minor int64, currency string) string {
 		Decimal(minor-minor%c.Step, currency), strings.ToUpper(c.Code))
 }
 
-// StepRefusedIn returns the codes, sorted, of the currencies in which an amount has a
-// StepProblem.
+// StepRefusedIn returns the codes, sorted, for which an amount has a StepProblem.
 func StepRefusedIn(minor int64) []string {
 	var codes []string
 	for code, c := range currencies {
@@ -175,8 +169,8 @@ func StepRefusedIn(minor int64) []string {
 	return codes
 }
 
-// ChargeProblem returns why Stripe never charges an amount, or "". Zero, and less than
-// Least, which depends on the account, are not problems.
+// ChargeProblem returns why Stripe never charges an amount, or "". Zero is fine, and less
+// than Least depends on the account.
 func ChargeProblem(minor int64, currency string) string {
 	c := CurrencyOf(currency)
 	switch {

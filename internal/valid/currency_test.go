@@ -10,7 +10,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// M4: Written by hand from https://docs.stripe.com/currencies, not taken from the table.
+// M4: From https://docs.stripe.com/currencies by hand, not from the table.
 func TestParseDecimal_StripesFigures(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -57,8 +57,7 @@ func TestParseDecimal_StripesFigures(t *testing.T) {
 	}
 }
 
-// M24: The largest amounts, and those that Stripe always refuses beside the nearest it
-// accepts.
+// M24: The largest amounts, and refused ones beside the nearest accepted.
 func TestChargeProblem_StripesLimits(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

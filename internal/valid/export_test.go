@@ -5,5 +5,4 @@ import (
 	"slices"
 )
 
-// Codes returns the codes of the table, sorted.
 func Codes() []string { return slices.Sorted(maps.Keys(currencies)) }

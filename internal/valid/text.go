@@ -1,6 +1,5 @@
-// Package valid checks and formats values for several packages of this module:
-// currencies, amounts, and text that can be stored and shown. It uses the standard
-// library alone.
+// Package valid checks and formats currencies, amounts, and text that can be stored and
+// shown. It uses the standard library alone.
 package valid
 
 import (
@@ -11,7 +10,7 @@ import (
 )
 
 // Storable returns why a text cannot be stored and logged, or "": it must be UTF-8
-// without control characters, except those in allowed. See [Text] for text that is shown.
+// without control characters, except allowed. See [Text].
 func Storable(s string, maxRunes int, allowed string) string {
 	switch {
 	case !utf8.ValidString(s):
@@ -29,7 +28,7 @@ func Storable(s string, maxRunes int, allowed string) string {
 
 // Text is [Storable] for text that is shown: it must not hide or reorder the text beside
 // it, as bidirectional overrides and zero-width characters do. Combining marks, variation
-// selectors and the joiners that letters and emoji need are allowed.
+// selectors and the joiners of letters and emoji are allowed.
 func Text(s string, maxRunes int, allowed string) string {
 	if problem := Storable(s, maxRunes, allowed); problem != "" {
 		return problem
@@ -40,7 +39,7 @@ func Text(s string, maxRunes int, allowed string) string {
 	return ""
 }
 
-// Required is [Text] for a line that must have a visible character.
+// Required is [Text] for a line with a visible character.
 func Required(s string, maxRunes int) string {
 	if utf8.ValidString(s) && !visible(s) {
 		return "is required"
@@ -48,7 +47,7 @@ func Required(s string, maxRunes int) string {
 	return Text(s, maxRunes, "")
 }
 
-// Optional is [Required] for a line that may be empty.
+// Optional is [Required], or empty.
 func Optional(s string, maxRunes int) string {
 	if s == "" {
 		return ""
@@ -59,15 +58,15 @@ func Optional(s string, maxRunes int) string {
 	return Text(s, maxRunes, "")
 }
 
-// The bounds of a phone number: E.164 allows 15 digits, and an extension may follow.
+// E.164 allows 15 digits, and an extension may follow.
 const (
 	maxPhone       = 40
 	minPhoneDigits = 3
 	maxPhoneDigits = 20
 )
 
-// Phone returns why a text is not a phone number as people write them, or "". It may be
-// empty, else it has 3 to 20 digits, and spaces and + - ( ) . between them.
+// Phone returns why a text is no phone number as people write them, or "": it is empty,
+// or has 3 to 20 digits, with spaces and + - ( ) . between them.
 func Phone(s string) string {
 	digits := 0
 	for _, r := range s {
@@ -89,8 +88,7 @@ func Phone(s string) string {
 	return ""
 }
 
-// ErasedActor returns an actor of booking.WithActor without the name in it:
-// "user:ada@example.com" becomes "user:erased".
+// ErasedActor turns "user:ada@example.com", see booking.WithActor, into "user:erased".
 func ErasedActor(actor string) string {
 	kind, _, named := strings.Cut(actor, ":")
 	if !named {
@@ -108,7 +106,7 @@ func WithoutHidden(s string) string {
 	before, flag := rune(-1), false
 	for rest := s; rest != ""; {
 		r, size := utf8.DecodeRuneInString(rest)
-		// The flag of a region is a black flag, tags, and an end tag.
+		// A region's flag is a black flag, tags, and an end tag.
 		flag = r == blackFlag && closedTags(rest[size:]) || flag && isTag(r)
 		if !hides(r, before, flag) {
 			out.WriteString(rest[:size])
@@ -126,7 +124,7 @@ const (
 	lastTag            = '\U000e007f'
 )
 
-// hides reports whether r, after before, hides or reorders text. Tags in a flag do not.
+// hides reports whether r, after before, hides or reorders text. A flag's tags do not.
 func hides(r, before rune, flag bool) bool {
 	switch {
 	case r == zeroWidthJoiner || r == zeroWidthNonJoiner:
@@ -137,7 +135,7 @@ func hides(r, before rune, flag bool) bool {
 	case isTag(r):
 		return !flag
 	case unicode.Is(unicode.Prepended_Concatenation_Mark, r):
-		// Visible signs of Arabic and Syriac with the category format.
+		// Visible signs of Arabic and Syriac.
 		return false
 	}
 	return unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) || r == combiningGraphemeJoiner || r == invisibleKhmer ||
@@ -151,7 +149,7 @@ const (
 
 func isTag(r rune) bool { return r >= '\U000e0020' && r <= lastTag }
 
-// closedTags reports whether s begins with one to seven tags and an end tag.
+// closedTags: s begins with one to seven tags and an end tag.
 func closedTags(s string) bool {
 	n := 0
 	for _, r := range s {
@@ -166,8 +164,7 @@ func closedTags(s string) bool {
 	return false
 }
 
-// visible reports whether a text shows anything: marks, selectors, joiners, fillers and
-// spaces do not.
+// Marks, selectors, joiners, fillers and spaces are not visible.
 func visible(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool {
 		return unicode.Is(unicode.Prepended_Concatenation_Mark, r) ||
@@ -175,5 +172,4 @@ func visible(s string) bool {
 	})
 }
 
-// blank are letters and symbols that look empty.
 var blank = map[rune]bool{'\u115f': true, '\u1160': true, '\u3164': true, '\uffa0': true, '\u2800': true}

@@ -14,7 +14,6 @@ import (
 	"time"
 )
 
-// maxBody bounds a request body, far above Stripe's own limits on parameters.
 const maxBody = 1 << 20
 
 type call struct {
@@ -26,8 +25,7 @@ type call struct {
 
 type endpoint func(*call) (any, error)
 
-// api mounts an endpoint with authorization, parameter checks, idempotency and error
-// encoding. With nil parameters none are checked.
+// With nil parameters none are checked.
 func (s *Server) api(pattern string, known set, do endpoint) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		c := &call{Request: r, requestID: newID("req_", 14)}
@@ -114,8 +112,7 @@ func encode(object any) []byte {
 	return body
 }
 
-// authorize compares the key, given as bearer token or as the user name of basic
-// authentication. The error never repeats it.
+// authorize accepts the key as bearer token or basic user name, and never repeats it.
 func (s *Server) authorize(r *http.Request) error {
 	key, _, ok := r.BasicAuth()
 	if !ok {
@@ -163,24 +160,20 @@ func unrecognized(c *call) (any, error) {
 	return nil, refused(http.StatusNotFound, "", "Unrecognized request URL (%s: %s).", c.Method, c.URL.Path)
 }
 
-// ErrNotFound is returned for an id that the server does not know, or no longer knows.
+// ErrNotFound is returned for an unknown or forgotten id.
 var ErrNotFound = errors.New("stripetest: no such object")
 
-// ErrNotOpen is returned when a session to be paid, declined or expired is complete or
-// expired. Methods that return a session return it too.
+// ErrNotOpen is returned, with the session, when it is complete or expired.
 var ErrNotOpen = errors.New("stripetest: the session is not open")
 
 // ErrNoAnswer is returned by [Server.Pay] when the event was not answered within ten
-// seconds: Run is not running, or the receiver is slower. The session is paid and the
-// event is still delivered.
+// seconds. The session is paid and the event is still delivered.
 var ErrNoAnswer = errors.New("stripetest: no answer within ten seconds (is Run running?)")
 
-// ErrNotPending is returned when a refund, delayed payment or dispute to be settled,
-// failed or closed is not pending.
+// ErrNotPending is returned for a refund, delayed payment or dispute that has ended.
 var ErrNotPending = errors.New("stripetest: nothing is pending")
 
-// apiError is an error response in Stripe's format, from which client libraries decode
-// their error. Types and codes are Stripe's.
+// apiError is an error response in Stripe's format, with Stripe's types and codes.
 type apiError struct {
 	Status  int    `json:"-"`
 	Type    string `json:"type"`
@@ -188,8 +181,8 @@ type apiError struct {
 	Message string `json:"message"`
 	Param   string `json:"param,omitempty"`
 
-	// Executed marks an error about a parameter that Stripe finds only while executing
-	// the call: it is stored under the idempotency key.
+	// Executed marks a parameter's error that Stripe finds during execution, and stores
+	// under the idempotency key.
 	Executed bool `json:"-"`
 }
 
@@ -214,14 +207,12 @@ func unknown(param string) *apiError {
 		"(This is the stripetest stand-in, which knows only a part of Stripe's parameters.)", param)
 }
 
-// refused returns an error that is not about one parameter.
 func refused(status int, code, format string, args ...any) *apiError {
 	e := invalid("", code, format, args...)
 	e.Status = status
 	return e
 }
 
-// noSuch returns the 404 for an unknown id.
 func noSuch(kind, param, id string) *apiError {
 	e := invalid(param, "resource_missing", "No such %s: '%s'", kind, id)
 	e.Status = http.StatusNotFound
@@ -237,9 +228,8 @@ type list[T any] struct {
 	Data    []T    `json:"data"`
 }
 
-// page returns the wanted objects, newest first: at most the parameter limit (default
-// 10), after the object starting_after. ids are oldest first; kind is Stripe's name for
-// the objects. Callers hold s.mu.
+// page returns the wanted objects, newest first, as the parameters limit (default 10) and
+// starting_after ask. ids are oldest first. Callers hold s.mu.
 func page[T any](c *call, kind string, ids []string, take func(id string) (object T, wanted bool)) (any, error) {
 	limit := int64(10)
 	var err error
@@ -269,18 +259,17 @@ func page[T any](c *call, kind string, ids []string, take func(id string) (objec
 	return l, nil
 }
 
-// keyLifetime is how long an idempotency key is stored. Stripe may keep keys longer; here
-// they are always forgotten, so that a test sees what follows.
+// keyLifetime is Stripe's minimum; here keys are always forgotten then, so that a test
+// sees what follows.
 const keyLifetime = 24 * time.Hour
 
-// reply is the request and response of an idempotency key.
 type reply struct {
 	key       string
 	path      string
 	params    string
 	at        time.Time
 	requestID string
-	answer    *answer // nil while the first request is still being answered
+	answer    *answer // nil while the first request is executed
 }
 
 // once executes the first request with a key and repeats its response to later ones.
@@ -301,17 +290,15 @@ func (s *Server) once(w http.ResponseWriter, c *call, do endpoint) answer {
 	var stored *answer
 	defer func() { s.settleKey(r, stored) }()
 	a := s.perform(c, do)
-	// Stripe checks parameters before execution and stores nothing for a failed check:
-	// the call can be repeated with the same key.
+	// Stripe stores nothing for a failed check of parameters: the key can be used again.
 	if a.refusal == nil || a.refusal.Param == "" || a.refusal.Executed {
 		stored = &a
 	}
 	return a
 }
 
-// claimKey returns the key's reply, and its answer if stored. Without an answer the reply
-// is new and the caller must settle it. It returns an error if the key is being answered
-// or belongs to another request.
+// claimKey returns the key's stored answer, or a new reply that the caller must settle. A
+// key that is in use, or of another request, is an error.
 func (s *Server) claimKey(c *call) (*reply, *answer, error) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -365,7 +352,6 @@ func (s *Server) forgetKeys() {
 	}
 }
 
-// keyInUse is the error for a repeat while the first call is still executing.
 func (s *Server) keyInUse(key string) *apiError {
 	e := refused(http.StatusConflict, "idempotency_key_in_use",
 		"There is currently another in-progress request using this "+

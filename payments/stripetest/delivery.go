@@ -17,8 +17,7 @@ import (
 const (
 	// deliverFor is how long after an event Run retries its delivery, as Stripe does.
 	deliverFor = 3 * 24 * time.Hour
-	// maxInFlight bounds concurrent deliveries, so that a receiver that hangs does not
-	// delay other events.
+	// maxInFlight keeps a receiver that hangs from delaying other events for long.
 	maxInFlight = 16
 )
 
@@ -27,11 +26,10 @@ var defaultBackoff = []time.Duration{
 	time.Minute, 5 * time.Minute, 30 * time.Minute, time.Hour,
 }
 
-// Run delivers events to the webhook URL and expires sessions until ctx ends; then it
-// cancels the deliveries in flight, waits for them and returns nil. A delivery without a
-// 2xx is repeated after a pause, with a new timestamp and signature, for three days. Run
-// returns an error if it is already running; it may be started again after it returned,
-// and continues.
+// Run delivers events and expires sessions until ctx ends; then it cancels and awaits
+// deliveries in flight and returns nil. A delivery without a 2xx is repeated after a
+// pause, newly signed, for three days. Run returns an error if it is already running, and
+// can be started again after it returned.
 func (s *Server) Run(ctx context.Context) error {
 	s.mu.Lock()
 	if s.running {
@@ -65,8 +63,8 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// takeDue returns the deliveries to be made now, the pause until the next one, and a
-// channel that is closed on an earlier change.
+// takeDue also returns the pause until the next delivery, and a channel that is closed on
+// an earlier change.
 func (s *Server) takeDue() (due []*shipment, pause time.Duration, changed <-chan struct{}) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -87,8 +85,7 @@ func (s *Server) takeDue() (due []*shipment, pause time.Duration, changed <-chan
 	return due, max(pause, time.Millisecond), s.changed
 }
 
-// deliver makes one attempt and plans the next. A copy of an event that was delivered
-// meanwhile is not sent again.
+// A copy of an event that was delivered meanwhile is not sent.
 func (s *Server) deliver(ctx context.Context, e *shipment) {
 	a := s.post(ctx, e.Payload, e.at)
 	s.mu.Lock()
@@ -111,15 +108,14 @@ func (s *Server) deliver(ctx context.Context, e *shipment) {
 	s.record(e.event, a)
 }
 
-// record requires s.mu to be held.
+// Callers hold s.mu.
 func (s *Server) record(e *event, a Attempt) {
 	e.Attempts = append(e.Attempts, a)
 	e.Delivered = e.Delivered || a.OK()
 	s.wake()
 }
 
-// post sends a payload to the webhook URL. The signature carries at, which is the
-// unadvanced time, see Advance.
+// The signature carries at, the unadvanced time, see Advance.
 func (s *Server) post(ctx context.Context, payload []byte, at time.Time) Attempt {
 	status, err := func() (int, error) {
 		ctx, cancel := context.WithTimeout(ctx, s.opts.DeliveryTimeout)
@@ -146,8 +142,8 @@ func (s *Server) post(ctx context.Context, payload []byte, at time.Time) Attempt
 	return a
 }
 
-// deliveryClient follows no redirects, ignores the environment's proxy settings, and uses
-// each connection once, so that no delivery fails on a connection closed while idle.
+// deliveryClient follows no redirects, ignores proxy settings, and uses a connection
+// once, so that no delivery fails on one closed while idle.
 func deliveryClient() *http.Client {
 	return &http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true},
@@ -155,8 +151,8 @@ func deliveryClient() *http.Client {
 	}
 }
 
-// Sign returns a Stripe-Signature header for a payload, t=<seconds>,v1=<hex HMAC-SHA256
-// of "t.payload">, for tests that send payloads of their own.
+// Sign returns a Stripe-Signature header, t=<seconds>,v1=<hex HMAC-SHA256 of
+// "t.payload">, for payloads of a test's own.
 func Sign(payload []byte, secret string, at time.Time) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	fmt.Fprintf(mac, "%d.", at.Unix())
@@ -174,7 +170,7 @@ type shipment struct {
 	inFlight bool      // an attempt is being made
 }
 
-// plan holds a new event, or schedules its deliveries. Callers hold s.mu.
+// Callers hold s.mu.
 func (s *Server) plan(e *event) {
 	if s.opts.WebhookURL == "" {
 		return
@@ -194,22 +190,21 @@ func (s *Server) plan(e *event) {
 	}
 }
 
-// HoldDelivery holds the webhooks of all new events until ReleaseDelivery. Pay does not
-// wait for a response meanwhile. Without a webhook URL it does nothing.
+// HoldDelivery holds the webhooks of new events until ReleaseDelivery; Pay does not wait
+// for them. Without a webhook URL it does nothing.
 func (s *Server) HoldDelivery() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.holding = true
 }
 
-// ReleaseDelivery delivers the held events one at a time, in the order that order
-// returns, and returns the attempts. order gets the held events, oldest first, and may
-// return them in another order, repeat some, add older ones or drop some; those dropped
-// are lost (Event.Lost). A nil order sends all as they are. Run repeats failed deliveries
-// after a pause. Events that occur meanwhile are held, and delivered normally afterwards.
+// ReleaseDelivery delivers the held events one at a time and returns the attempts. order
+// gets them oldest first, and may reorder, repeat, add older ones or drop some, which are
+// then lost (Event.Lost); nil sends all as they are. Run repeats failed deliveries.
+// Events that occur meanwhile are delivered normally afterwards.
 //
 // It returns ErrNotFound for an unknown event, before anything is sent; an error without
-// a webhook URL or while another call is running; and the context's error with the
+// a webhook URL or while another call is running; or the context's error with the
 // attempts.
 func (s *Server) ReleaseDelivery(ctx context.Context, order func([]Event) []Event) ([]Attempt, error) {
 	chosen, end, err := s.beginRelease(order)
@@ -227,7 +222,6 @@ func (s *Server) ReleaseDelivery(ctx context.Context, order func([]Event) []Even
 	return attempts, context.Cause(ctx)
 }
 
-// beginRelease returns the events to send, and what to call afterwards.
 func (s *Server) beginRelease(order func([]Event) []Event) (chosen []*event, end func(), err error) {
 	if s.opts.WebhookURL == "" {
 		return nil, nil, errors.New("stripetest: release: no webhook URL")
@@ -268,8 +262,8 @@ func (s *Server) beginRelease(order func([]Event) []Event) (chosen []*event, end
 	return chosen, func() { s.endRelease(n, chosen) }, nil
 }
 
-// endRelease leaves failed deliveries of the first n held events to Run, marks those not
-// chosen as lost, and schedules the later ones.
+// endRelease leaves failed deliveries of the first n held events to Run, marks those
+// dropped as lost, and schedules the later ones.
 func (s *Server) endRelease(n int, chosen []*event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

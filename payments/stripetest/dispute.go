@@ -6,11 +6,10 @@ import (
 	"time"
 )
 
-// DisputeStatus is Stripe's status of a dispute.
+// DisputeStatus is a dispute's status.
 type DisputeStatus string
 
-// The statuses of a dispute here. EndDispute accepts any other too, such as ones that
-// Stripe adds later.
+// The statuses of a dispute here. EndDispute accepts any other too.
 const (
 	DisputeOpen      DisputeStatus = "needs_response"
 	DisputeWon       DisputeStatus = "won"
@@ -22,8 +21,7 @@ const (
 	InquiryClosed DisputeStatus = "warning_closed"
 )
 
-// Dispute is a copy of a dispute at one moment. A charge can have several. Its JSON is
-// Stripe's object.
+// Dispute is a copy of a dispute at one moment. Its JSON is Stripe's object.
 type Dispute struct {
 	ID              string
 	ChargeID        string
@@ -48,11 +46,10 @@ type NewDispute struct {
 // Dispute disputes all that is left of a charge: OpenDispute with the zero NewDispute.
 func (s *Server) Dispute(id string) (Dispute, error) { return s.OpenDispute(id, NewDispute{}) }
 
-// OpenDispute opens a dispute of a payment or a part of it. The amount is withdrawn, the
-// charge cannot be refunded while the dispute is open, and charge.dispute.created and
-// charge.dispute.funds_withdrawn are sent. An inquiry withdraws nothing, leaves the
-// charge refundable and sends charge.dispute.created only. OpenDispute does not wait for
-// their delivery. id is that of the session, payment intent or charge.
+// OpenDispute disputes a payment or a part of it. The amount is withdrawn, the charge
+// cannot be refunded meanwhile, and charge.dispute.created and .funds_withdrawn are sent.
+// An inquiry withdraws nothing, leaves the charge refundable and sends the first only. No
+// delivery is waited for. id is that of the session, payment intent or charge.
 //
 // It returns ErrNotFound, or an error if the amount is more than is left after refunds
 // and other disputes.
@@ -95,9 +92,9 @@ func (s *Server) OpenDispute(id string, wanted NewDispute) (Dispute, error) {
 	return *d, nil
 }
 
-// EscalateDispute turns an open inquiry, by its id, into a dispute: its amount is
-// withdrawn, and charge.dispute.updated and charge.dispute.funds_withdrawn are sent. It
-// returns ErrNotFound, or the dispute and ErrNotPending.
+// EscalateDispute turns an open inquiry, by its id, into a dispute: the amount is
+// withdrawn, and charge.dispute.updated and .funds_withdrawn are sent. It returns
+// ErrNotFound, or the dispute and ErrNotPending.
 func (s *Server) EscalateDispute(id string) (Dispute, error) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -121,8 +118,8 @@ func (s *Server) EscalateDispute(id string) (Dispute, error) {
 }
 
 // CloseDispute ends a dispute as won or lost, see EndDispute. id is the dispute's, or as
-// for OpenDispute for the newest open one. It returns ErrNotFound, or the newest dispute
-// and ErrNotPending if none is open.
+// for OpenDispute for its newest open one. It returns ErrNotFound, or the newest dispute
+// and ErrNotPending.
 func (s *Server) CloseDispute(id string, won bool) (Dispute, error) {
 	status := DisputeLost
 	if won {
@@ -132,9 +129,9 @@ func (s *Server) CloseDispute(id string, won bool) (Dispute, error) {
 }
 
 // EndDispute closes a dispute, identified as for CloseDispute, with any status of
-// Stripe's, and sends charge.dispute.closed. Unless it is lost, the withdrawn money is
-// reinstated, charge.dispute.funds_reinstated is sent and the charge can be refunded
-// again. A lost dispute can be ended once more as won, when a bank reverses its decision.
+// Stripe's, and sends charge.dispute.closed. Unless lost, the money is reinstated,
+// charge.dispute.funds_reinstated is sent and the charge can be refunded again. A lost
+// dispute can be ended once more as won, as banks reverse decisions.
 func (s *Server) EndDispute(id string, status DisputeStatus) (Dispute, error) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -167,14 +164,14 @@ func (s *Server) Disputes() []Dispute {
 	return all
 }
 
-// withdraw takes a dispute's amount from the balance. Callers hold s.mu.
+// Callers hold s.mu.
 func (s *Server) withdraw(d *Dispute) {
 	d.Withdrawn = true
 	s.book(d.Currency, func(m *Money) { m.Disputed += d.Amount })
 	s.emit("charge.dispute.funds_withdrawn", d.SessionID, d.ID, d, nil)
 }
 
-// disputeOf returns a dispute by its id, or the newest of a charge, open ones first.
+// disputeOf takes a dispute's id, or as OpenDispute for the newest, open ones first.
 // Callers hold s.mu.
 func (s *Server) disputeOf(id string) (*Dispute, error) {
 	if d, ok := s.disputes.byID[id]; ok {
@@ -196,7 +193,7 @@ func (s *Server) disputeOf(id string) (*Dispute, error) {
 	return newest, nil
 }
 
-// withdrawn sums what disputes have withdrawn from a charge. Callers hold s.mu.
+// Callers hold s.mu.
 func (s *Server) withdrawn(charge string) int64 {
 	var sum int64
 	for d := range s.disputes.newestFirst() {
@@ -207,8 +204,8 @@ func (s *Server) withdrawn(charge string) int64 {
 	return sum
 }
 
-// refundable reports whether disputes permit a refund: none but inquiries is open, and
-// lost ones did not take everything. Callers hold s.mu.
+// refundable is false while a dispute, not an inquiry, is open, and after lost ones took
+// everything. Callers hold s.mu.
 func (s *Server) refundable(charge *Charge) bool {
 	for d := range s.disputes.newestFirst() {
 		if d.ChargeID == charge.ID && !d.Closed && d.Status != InquiryOpen {

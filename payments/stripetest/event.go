@@ -18,12 +18,11 @@ type Event struct {
 	CreatedAt time.Time
 	Payload   []byte // the body of each delivery
 
-	// Attempts are the completed deliveries by Run, Resend and ReleaseDelivery, in order
-	// of completion.
+	// Attempts are completed deliveries by Run, Resend and ReleaseDelivery.
 	Attempts []Attempt
 
-	// Delivered is true once an attempt was answered with a 2xx, GivenUp after three days
-	// without one. Without a webhook URL both stay false.
+	// Delivered: answered with a 2xx. GivenUp: not within three days. Both stay false
+	// without a webhook URL.
 	Delivered bool
 	GivenUp   bool
 
@@ -38,11 +37,9 @@ type Attempt struct {
 	Error  string // why there was no response
 }
 
-// OK reports whether the response was a 2xx.
 func (a Attempt) OK() bool { return a.Status >= 200 && a.Status <= 299 }
 
-// LastStatus returns the status of the last attempt, or 0 if it had no response or there
-// was none yet.
+// LastStatus returns the status of the last attempt, or 0 without a response or attempt.
 func (e Event) LastStatus() int {
 	if len(e.Attempts) == 0 {
 		return 0
@@ -50,7 +47,7 @@ func (e Event) LastStatus() int {
 	return e.Attempts[len(e.Attempts)-1].Status
 }
 
-// event is an Event with the object that the API returns.
+// event is an Event with its object.
 type event struct {
 	Event
 	body eventBody
@@ -93,8 +90,8 @@ func (s *Server) Events() []Event {
 	return all
 }
 
-// emit records an event and plans its delivery. c is the call that caused it, or nil.
-// Callers hold s.mu.
+// emit records an event and plans its delivery. c is the causing call, or nil. Callers
+// hold s.mu.
 func (s *Server) emit(eventType, sessionID, objectID string, object any, c *call) *event {
 	now := s.now().UTC()
 	request := map[string]any{"id": nil, "idempotency_key": nil}
@@ -143,7 +140,7 @@ func intentIDOf(object any) string {
 	return ""
 }
 
-// find requires s.mu to be held.
+// Callers hold s.mu.
 func (s *Server) find(id string) *event { return s.events.byID[id] }
 
 // eventsKept is how long the API returns an event.
@@ -190,7 +187,7 @@ func (s *Server) listEvents(c *call) (any, error) {
 	})
 }
 
-// now returns the event as the API shows it: pending_webhooks is 0 once delivered.
+// pending_webhooks is 0 once delivered.
 func (e *event) now() eventBody {
 	body := e.body
 	if e.Delivered {
@@ -199,10 +196,10 @@ func (e *event) now() eventBody {
 	return body
 }
 
-// past reports whether the API no longer returns an event. Callers hold s.mu.
+// Callers hold s.mu.
 func (s *Server) past(e *event) bool { return s.now().Sub(e.CreatedAt) > eventsKept }
 
-// matchesType reports whether pattern is the type or a group of types such as charge.*.
+// A pattern may be a group of types such as charge.*.
 func matchesType(pattern, eventType string) bool {
 	if before, after, group := strings.Cut(pattern, "*"); group {
 		return len(eventType) >= len(before)+len(after) &&
@@ -211,7 +208,7 @@ func matchesType(pattern, eventType string) bool {
 	return pattern == eventType
 }
 
-// createdWithin returns the filter of the parameter created.
+// createdWithin is the parameter created.
 func createdWithin(f form) (func(second int64) bool, error) {
 	bounds := map[string]func(at, bound int64) bool{
 		"created":      func(at, bound int64) bool { return at == bound },

@@ -15,55 +15,50 @@ import (
 // FaultKind is what goes wrong with a call.
 type FaultKind string
 
-// The kinds of faults. "Before": the call has no effect. "After": it has its effect and
-// the response is lost; a repeat with the same idempotency key gets the real response, as
-// from Stripe.
+// The kinds of faults. "Before": the call has no effect. "After": it has, and the
+// response is lost; a repeat with the same idempotency key gets the real response.
 const (
-	// FailBefore is a 500 during execution, without an effect. It is stored under the
-	// idempotency key, as Stripe stores it, and repeated until the key is forgotten. Such
-	// repeats do not count as further faults.
+	// FailBefore is a 500 during execution, without effect. As Stripe does, it is stored
+	// under the idempotency key and repeated; repeats count as no further fault.
 	FailBefore FaultKind = "500 before the effect"
 
-	// FailAfter replaces the real response, which is stored under the key, by a 500.
+	// FailAfter is a 500 in place of the real response, which is stored under the key.
 	FailAfter FaultKind = "500 after the effect"
 
-	// ResetBefore and ResetAfter reset the connection. Go's HTTP client repeats a call
-	// with an idempotency key itself if its connection was reused: use two faults to
-	// make the call fail.
+	// ResetBefore and ResetAfter reset the connection. On a reused connection Go's HTTP
+	// client repeats a call with an idempotency key itself: use two faults then.
 	ResetBefore FaultKind = "connection reset before the effect"
 	ResetAfter  FaultKind = "connection reset after the effect"
 
-	// HangBefore and HangAfter wait for Fault.Release, then continue normally. If the
-	// client disconnects from HangBefore, there is no effect.
+	// HangBefore and HangAfter wait for Fault.Release, then continue. If the client
+	// disconnects from HangBefore, there is no effect.
 	HangBefore FaultKind = "hang before the effect"
 	HangAfter  FaultKind = "hang after the effect"
 
-	// TooMany is a 429 rate_limit with a Retry-After of RetryAfter. No effect, nothing
-	// stored.
+	// TooMany is a 429 rate_limit with RetryAfter; no effect, nothing stored.
 	TooMany FaultKind = "429 with Retry-After"
 
-	// HangDuring is a slow execution: the idempotency key is in use (409 for each repeat)
-	// until Fault.Release. Then the call has its effect and its response is stored, even
-	// if the client has disconnected.
+	// HangDuring is a slow execution: the idempotency key is in use (409) until
+	// Fault.Release. Then the call has its effect and its response is stored, even if the
+	// client has disconnected.
 	HangDuring FaultKind = "hang during the effect"
 
-	// KeyInUse is a 409 idempotency_key_in_use of type Options.KeyInUseType. No effect,
+	// KeyInUse is a 409 idempotency_key_in_use, see Options.KeyInUseType; no effect,
 	// nothing stored.
 	KeyInUse FaultKind = "409 key in use"
 
-	// NotFound is a 404 resource_missing, as for objects of another account or mode. No
-	// effect, nothing stored.
+	// NotFound is a 404 resource_missing, as for another account's objects; no effect,
+	// nothing stored.
 	NotFound FaultKind = "404 for a known object"
 
-	// BadGateway is a 502 with HTML, from a proxy before Stripe. No effect, nothing
-	// stored.
+	// BadGateway is a 502 with HTML, from a proxy; no effect, nothing stored.
 	BadGateway FaultKind = "HTML 502"
 )
 
 // RetryAfter is the Retry-After of a TooMany fault, in whole seconds.
 const RetryAfter = 3 * time.Second
 
-// Fault is an injected failure. Its methods are safe for concurrent use.
+// Fault is an injected failure. Methods are safe for concurrent use.
 type Fault struct {
 	s        *Server
 	match    func(*http.Request) bool
@@ -75,8 +70,8 @@ type Fault struct {
 }
 
 // Fault makes the next calls that match fail, times times; of several matching faults the
-// oldest fires. A nil match matches every API call. match is called with the Server
-// locked: it must not call it nor read the body. Fault panics if times is below 1.
+// oldest fires. A nil match is every API call. match is called with the Server locked: it
+// must not call it nor read the body. Fault panics if times is below 1.
 func (s *Server) Fault(match func(*http.Request) bool, kind FaultKind, times int) *Fault {
 	if times < 1 {
 		panic("stripetest: a fault that never fires")
@@ -98,7 +93,7 @@ func (f *Fault) Fired() int {
 	return f.fired
 }
 
-// Wait returns when the fault has fired n times, or with the context's error.
+// Wait waits until the fault has fired n times.
 func (f *Fault) Wait(ctx context.Context, n int) error {
 	return f.s.await(ctx, func() (bool, error) { return f.fired >= n, nil })
 }
@@ -111,8 +106,7 @@ func (f *Fault) Release() {
 	f.release.Do(func() { close(f.released) })
 }
 
-// takeFault returns the fault of a call, or nil. FailBefore and HangDuring apply at
-// execution, the others before.
+// FailBefore and HangDuring apply at execution, the others before.
 func (s *Server) takeFault(r *http.Request, executing bool) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,14 +127,13 @@ func (f *Fault) strike() {
 	f.s.wake()
 }
 
-// before applies f before the call and reports whether that ends it.
 func (f *Fault) before(w http.ResponseWriter, r *http.Request) (over bool) {
 	if f == nil || !slices.Contains([]FaultKind{ResetBefore, HangBefore, TooMany, KeyInUse, NotFound, BadGateway},
 		f.kind) {
 		return false
 	}
-	// Only after the body has been read does a reset reach the client, and a disconnect
-	// the server.
+	// A reset reaches the client, and a disconnect the server, only after the body was
+	// read.
 	body, _ := io.ReadAll(io.LimitReader(r.Body, maxBody))
 	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), r.Body))
 	f.strike()
@@ -166,7 +159,6 @@ func (f *Fault) before(w http.ResponseWriter, r *http.Request) (over bool) {
 	return true
 }
 
-// after applies f to a call's response and reports whether that ends it.
 func (f *Fault) after(w http.ResponseWriter, r *http.Request) (over bool) {
 	if f == nil || !slices.Contains([]FaultKind{FailAfter, ResetAfter, HangAfter}, f.kind) {
 		return false
@@ -183,8 +175,6 @@ func (f *Fault) after(w http.ResponseWriter, r *http.Request) (over bool) {
 	return true
 }
 
-// during applies f to the execution of a call and returns the error to answer with, or
-// nil to continue.
 func (f *Fault) during() *apiError {
 	if f == nil {
 		return nil
@@ -212,7 +202,6 @@ func internal() *apiError {
 		Message: "An unknown error occurred (a fault that was asked of the stripetest stand-in)."}
 }
 
-// reset makes the client's connection fail rather than end.
 func reset(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {

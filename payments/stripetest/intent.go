@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// IntentStatus is Stripe's status of a payment intent.
+// IntentStatus is a payment intent's status.
 type IntentStatus string
 
 // The statuses of a payment intent. It can be paid while it requires a payment method,
-// also after a failure, or a confirmation. It is processing only for a delayed payment.
+// also after a failure, or a confirmation. Only delayed payments are processing.
 const (
 	IntentRequiresPaymentMethod IntentStatus = "requires_payment_method"
 	IntentRequiresConfirmation  IntentStatus = "requires_confirmation"
@@ -20,8 +20,8 @@ const (
 	IntentCanceled              IntentStatus = "canceled"
 )
 
-// PaymentIntent is a copy of a payment intent at one moment. It is created by the API, or
-// when its session is completed. Its JSON is Stripe's object.
+// PaymentIntent is a copy of a payment intent at one moment, made by the API or when its
+// session is completed. Its JSON is Stripe's object.
 type PaymentIntent struct {
 	ID        string
 	SessionID string // empty if the API created it
@@ -54,13 +54,12 @@ func (p *PaymentIntent) snapshot() PaymentIntent {
 	return c
 }
 
-// payable reports whether the intent can be confirmed or canceled.
 func (p *PaymentIntent) payable() bool {
 	return p.Status == IntentRequiresPaymentMethod || p.Status == IntentRequiresConfirmation
 }
 
-// PaymentIntent returns the payment intent with this id or of this session or charge, or
-// ErrNotFound.
+// PaymentIntent returns the payment intent with this id, or that of this session or
+// charge, or ErrNotFound.
 func (s *Server) PaymentIntent(id string) (PaymentIntent, error) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -180,7 +179,7 @@ func (p PaymentIntent) MarshalJSON() ([]byte, error) {
 	})
 }
 
-// ChargeStatus is Stripe's status of a charge.
+// ChargeStatus is a charge's status.
 type ChargeStatus string
 
 // The statuses of a charge. Only delayed payments are pending.
@@ -190,8 +189,8 @@ const (
 	ChargeFailed    ChargeStatus = "failed"
 )
 
-// Charge is a copy of a charge at one moment. Its JSON is Stripe's object, without the
-// list of refunds, as in API versions since 2022-11-15.
+// Charge is a copy of a charge at one moment. Its JSON is Stripe's object, without
+// refunds, as since API version 2022-11-15.
 type Charge struct {
 	ID              string
 	PaymentIntentID string
@@ -200,8 +199,7 @@ type Charge struct {
 	Currency        string // in lower case
 	Status          ChargeStatus
 
-	// AmountRefunded includes pending refunds; failed and canceled ones are subtracted
-	// again.
+	// AmountRefunded includes pending refunds, not failed or canceled ones.
 	AmountRefunded int64
 	Disputed       bool // at any time
 	Metadata       map[string]string
@@ -213,10 +211,10 @@ type Charge struct {
 	message string // of the failure
 }
 
-// Unrefunded is the amount that can still be refunded of a charge that succeeded.
+// Unrefunded is what can still be refunded of a charge that succeeded.
 func (c Charge) Unrefunded() int64 { return c.Amount - c.AmountRefunded }
 
-// Refunded reports whether all of the charge was refunded: Stripe's refunded.
+// Refunded is Stripe's refunded: nothing is left.
 func (c Charge) Refunded() bool { return c.AmountRefunded > 0 && c.Unrefunded() == 0 }
 
 func (c *Charge) snapshot() Charge {
@@ -225,8 +223,8 @@ func (c *Charge) snapshot() Charge {
 	return d
 }
 
-// chargeOf returns the charge with this id or of this session or payment intent, or
-// ErrNotFound, also for an unpaid session. Callers hold s.mu.
+// chargeOf takes the id of a charge, session or payment intent; unpaid ones are
+// ErrNotFound. Callers hold s.mu.
 func (s *Server) chargeOf(id string) (*Charge, error) {
 	if sess, ok := s.sessions[id]; ok {
 		id = sess.PaymentIntentID
@@ -318,16 +316,15 @@ type Money struct {
 // Kept is what remains of the captured amount.
 func (m Money) Kept() int64 { return m.Captured - m.Refunded - m.Pending - m.Disputed }
 
-// Balance returns the money by currency, in lower case, to compare a program's books
-// with. It is counted as money moves, and includes charges and refunds that were
-// forgotten. A delayed payment counts once settled.
+// Balance returns the money by currency, in lower case, for comparison with a program's
+// books. It includes forgotten charges and refunds; delayed payments count once settled.
 func (s *Server) Balance() map[string]Money {
 	s.lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.balance)
 }
 
-// book changes the balance of one currency. Callers hold s.mu.
+// Callers hold s.mu.
 func (s *Server) book(currency string, change func(*Money)) {
 	m := s.balance[currency]
 	change(&m)

@@ -9,8 +9,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// intentParameters are the parameters of a new payment intent. Add one only together with
-// its effect; a test compares the names with Stripe's description.
+// intentParameters: see createParameters.
 var intentParameters = setOf(
 	"amount", "automatic_payment_methods[enabled]", "capture_method", "confirm", "currency", "description", "expand[]",
 	"metadata[]", "payment_method", "payment_method_types[]", "receipt_email", "return_url",
@@ -107,8 +106,8 @@ func (s *Server) parseIntent(f form) (*PaymentIntent, error) {
 	return intent, nil
 }
 
-// testMethods are the payment methods with which a call can confirm an intent: two of
-// Stripe's test cards (https://docs.stripe.com/testing), and a bank debit.
+// testMethods are what a call can confirm with: two of Stripe's test cards
+// (https://docs.stripe.com/testing) and a bank debit.
 var testMethods = map[string]string{
 	"pm_card_visa": card, "pm_card_visa_chargeDeclined": "declined", "pm_sepaDebit": bankDebit,
 }
@@ -124,7 +123,6 @@ func (s *Server) confirmIntent(c *call) (any, error) {
 	return s.confirm(c, c.PathValue("id"), c.form.get("payment_method"))
 }
 
-// confirm pays an intent by a call with a test payment method.
 func (s *Server) confirm(c *call, id, method string) (any, error) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -159,7 +157,7 @@ func unexpectedState(format string, args ...any) error {
 	return refused(http.StatusBadRequest, "payment_intent_unexpected_state", format, args...)
 }
 
-// payIntent charges an intent that is payable, and returns the event. Callers hold s.mu.
+// Callers hold s.mu.
 func (s *Server) payIntent(intent *PaymentIntent, method string, c *call) *event {
 	charge := s.attempt(intent, intent.receiptEmail, method)
 	if method == bankDebit {
@@ -201,23 +199,21 @@ func (s *Server) cancelIntent(c *call) (any, error) {
 	return intent.snapshot(), nil
 }
 
-// endIntent cancels an intent that is payable. Callers hold s.mu.
+// Callers hold s.mu.
 func (s *Server) endIntent(intent *PaymentIntent, reason string, c *call) {
 	intent.Status, intent.canceledAt, intent.cancellationReason = IntentCanceled, s.now().UTC(), reason
 	s.emit("payment_intent.canceled", "", intent.ID, intent, c)
 }
 
-// PayIntent pays a payment intent of the API by card, as the customer does in Stripe's
-// Payment Element: payment_intent.succeeded is sent. It waits and fails like
-// [Server.Pay], with ErrNotOpen unless the intent requires a payment method or a
-// confirmation.
+// PayIntent pays an intent of the API by card, as in a Payment Element:
+// payment_intent.succeeded is sent. It waits and fails like [Server.Pay].
 func (s *Server) PayIntent(ctx context.Context, id string) (PaymentIntent, error) {
 	return s.payOpenIntent(ctx, id, card)
 }
 
-// PayIntentDelayed pays by a bank debit: payment_intent.processing is sent.
+// PayIntentDelayed pays by bank debit: payment_intent.processing is sent.
 // [Server.SettleIntent] or [Server.FailIntent] ends it. It waits and fails like
-// [Server.PayIntent].
+// [Server.Pay].
 func (s *Server) PayIntentDelayed(ctx context.Context, id string) (PaymentIntent, error) {
 	return s.payOpenIntent(ctx, id, bankDebit)
 }
@@ -242,8 +238,7 @@ func orEmpty(intent *PaymentIntent) PaymentIntent {
 	return intent.snapshot()
 }
 
-// openIntent returns an intent that can be paid, an intent with ErrNotOpen, or nil with
-// ErrNotFound. Callers hold s.mu.
+// openIntent also returns an intent with ErrNotOpen. Callers hold s.mu.
 func (s *Server) openIntent(id string) (*PaymentIntent, error) {
 	intent, ok := s.intents.byID[id]
 	if !ok {
@@ -255,8 +250,8 @@ func (s *Server) openIntent(id string) (*PaymentIntent, error) {
 	return intent, nil
 }
 
-// DeclineIntent is a card payment that is declined: payment_intent.payment_failed is
-// sent, and the customer can try again. It returns ErrNotFound or ErrNotOpen.
+// DeclineIntent is a declined card payment: payment_intent.payment_failed is sent, and
+// the intent stays payable. It returns ErrNotFound or ErrNotOpen.
 func (s *Server) DeclineIntent(id string) error {
 	s.lock()
 	defer s.mu.Unlock()
@@ -267,15 +262,14 @@ func (s *Server) DeclineIntent(id string) error {
 	return err
 }
 
-// SettleIntent completes a delayed payment of an intent: payment_intent.succeeded is
-// sent, without waiting for its delivery. It returns ErrNotFound or ErrNotPending.
+// SettleIntent completes a delayed payment: payment_intent.succeeded is sent, not waited
+// for. It returns ErrNotFound or ErrNotPending.
 func (s *Server) SettleIntent(id string) (PaymentIntent, error) {
 	return s.endDelayedIntent(id, "payment_intent.succeeded", s.succeed)
 }
 
-// FailIntent fails a delayed payment of an intent: payment_intent.payment_failed is sent,
-// without waiting for its delivery, and the intent can be paid again. It returns
-// ErrNotFound or ErrNotPending.
+// FailIntent fails a delayed payment: payment_intent.payment_failed is sent, not waited
+// for, and the intent can be paid again. It returns ErrNotFound or ErrNotPending.
 func (s *Server) FailIntent(id string) (PaymentIntent, error) {
 	return s.endDelayedIntent(id, "payment_intent.payment_failed", func(charge *Charge) *PaymentIntent {
 		return s.fail(charge, "payment_method_provider_decline", bankRefused)
@@ -298,8 +292,8 @@ func (s *Server) endDelayedIntent(id, event string, end func(*Charge) *PaymentIn
 	return intent.snapshot(), nil
 }
 
-// CancelIntent cancels an intent in the dashboard: payment_intent.canceled is sent,
-// without waiting for its delivery. It returns ErrNotFound or ErrNotOpen.
+// CancelIntent cancels an intent in the dashboard: payment_intent.canceled is sent, not
+// waited for. It returns ErrNotFound or ErrNotOpen.
 func (s *Server) CancelIntent(id string) error {
 	s.lock()
 	defer s.mu.Unlock()
@@ -310,8 +304,7 @@ func (s *Server) CancelIntent(id string) error {
 	return err
 }
 
-// emitOfSession sends an event about the payment intent of a session, with
-// Options.IntentEvents. Callers hold s.mu.
+// emitOfSession sends only with Options.IntentEvents. Callers hold s.mu.
 func (s *Server) emitOfSession(eventType string, intent *PaymentIntent) {
 	if s.opts.IntentEvents {
 		s.emit(eventType, intent.SessionID, intent.ID, intent, nil)

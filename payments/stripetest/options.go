@@ -10,34 +10,30 @@ import (
 	"time"
 )
 
-// Options configures a Server. SecretKey is required; every other field has a useful zero
-// value.
+// Options configures a Server. Only SecretKey is required.
 type Options struct {
-	// SecretKey is the API key that calls must carry. Live keys (sk_live_…) are refused.
+	// SecretKey is the key that calls must carry. Live keys (sk_live_…) are refused.
 	SecretKey string
 
-	// PublicURL is the handler's address for customers, with any prefix and without a
-	// trailing slash (http://127.0.0.1:3000/stripe). Pay page URLs begin with it. If
-	// empty, the scheme and host of the request that creates the session are used, for a
-	// handler at the root.
+	// PublicURL is the handler's address for customers, with any prefix, without a
+	// trailing slash (http://127.0.0.1:3000/stripe). Pay page URLs begin with it. Empty
+	// means the scheme and host of each request, for a handler at the root.
 	PublicURL string
 
-	// WebhookURL is where Run delivers events. If empty, events are recorded but not
-	// delivered.
+	// WebhookURL is where Run delivers events. If empty, they are recorded only.
 	WebhookURL string
 
 	// WebhookSecret signs deliveries. Required with WebhookURL.
 	WebhookSecret string
 
-	// WebhookEndpoints are the account's endpoints that the API lists, oldest first.
-	// Nothing is sent to them. Nil lists one for WebhookURL, if set.
+	// WebhookEndpoints are what the API lists, oldest first; nothing is sent to them. Nil
+	// lists one for WebhookURL, if set.
 	WebhookEndpoints []WebhookEndpoint
 
-	// APIVersion is the account's API version, such as 2026-03-25.dahlia: that of events,
-	// and of answers to calls without a Stripe-Version header. Use the APIVersion of the
-	// stripe-go whose webhook.ConstructEvent receives the events. Empty means
-	// 2023-10-16, the earliest. Objects are known as of 2026-08-26.dahlia, and later
-	// versions get those.
+	// APIVersion is the account's API version, such as 2026-03-25.dahlia: that of events
+	// and of answers to calls without a Stripe-Version header. Use that of the stripe-go
+	// whose webhook.ConstructEvent receives the events. Empty means 2023-10-16, the
+	// earliest; versions after 2026-08-26.dahlia get its objects.
 	APIVersion string
 
 	// Logger logs sessions, refused calls and deliveries. Nil discards.
@@ -47,41 +43,39 @@ type Options struct {
 	// second and after Advance.
 	Now func() time.Time
 
-	// Backoff holds the pauses, on this server's clock, after the first, second, …
-	// failure of a delivery; the last one repeats. Nil means 0.2 s, 1 s, 5 s, 15 s, 1
-	// min, 5 min, 30 min, 1 h. One very long pause disables automatic retries in a test.
+	// Backoff holds the pauses after the first, second, … failure of a delivery, on this
+	// server's clock; the last one repeats. Nil means 0.2 s, 1 s, 5 s, 15 s, 1 min, 5
+	// min, 30 min, 1 h. One very long pause disables retries.
 	Backoff []time.Duration
 
 	// DeliveryTimeout bounds one delivery, response included. 0 means 10 seconds.
 	DeliveryTimeout time.Duration
 
-	// BankDebit makes the pay page offer a bank debit beside the card: a delayed payment,
-	// ended by SettlePayment or FailPayment. Sessions without payment_method_types then
-	// have both.
+	// BankDebit makes the pay page offer a bank debit, a delayed payment, beside the
+	// card. Sessions without payment_method_types then have both.
 	BankDebit bool
 
-	// NeverMade, when set, reports events that are never created: neither delivered nor
-	// listed. Deliver, when set, returns the delays of an event's deliveries, on this
-	// server's clock. An empty slice loses the webhook (the event is listed as
-	// undelivered), {0, 0} sends it twice at once, and different delays change the order.
-	// Nil means {0} for each. Both are called with the Server locked and must not call
-	// it.
+	// NeverMade reports events that are never created: neither delivered nor listed.
+	// Deliver returns the delays of an event's deliveries, on this server's clock: none
+	// loses the webhook (it is listed as undelivered), {0, 0} sends it twice at once,
+	// different delays change the order. Nil means {0}. Both are called with the Server
+	// locked and must not call it.
 	NeverMade func(Event) bool
 	Deliver   func(Event) []time.Duration
 
-	// OnCreate, when set, is called with each new session before the creating call is
-	// answered, for example to pay so that the webhook arrives first. It may call any
-	// method of the Server and may run concurrently.
+	// OnCreate is called with each new session before the creating call is answered, for
+	// example to pay so that the webhook arrives first. It may call any method of the
+	// Server and may run concurrently.
 	OnCreate func(Session)
 
-	// OnRefund is the same for each refund made by a call.
+	// OnRefund is the same for each refund of a call.
 	OnRefund func(Refund)
 
-	// OnIntent is the same for each payment intent made by a call.
+	// OnIntent is the same for each payment intent of a call.
 	OnIntent func(PaymentIntent)
 
-	// IntentEvents also sends payment_intent.created and .succeeded for the payment
-	// intents of sessions, as Stripe does. Those made by calls send theirs in any case.
+	// IntentEvents also sends payment_intent.created and .succeeded for sessions'
+	// intents, as Stripe does. Those of intents made by calls are always sent.
 	IntentEvents bool
 
 	// KeyInUseType is the error type of a 409 idempotency_key_in_use. Sources differ on
@@ -128,14 +122,12 @@ func (o Options) check() error {
 	return nil
 }
 
-// absoluteURL reports whether s is an absolute http(s) URL.
 func absoluteURL(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
-// WebhookEndpoint is a webhook endpoint of the account, for programs that check its
-// settings. Events are sent to Options.WebhookURL only.
+// WebhookEndpoint is a webhook endpoint of the account, for programs that check it.
 type WebhookEndpoint struct {
 	// ID is we_…; generated if empty.
 	ID  string
@@ -150,7 +142,6 @@ type WebhookEndpoint struct {
 
 var endpointListParameters = setOf("expand[]", "limit", "starting_after")
 
-// endpoints returns the configured endpoints with ids, or one for WebhookURL.
 func (o Options) endpoints() []WebhookEndpoint {
 	given := o.WebhookEndpoints
 	if given == nil && o.WebhookURL != "" {
@@ -176,8 +167,7 @@ func (s *Server) listEndpoints(c *call) (any, error) {
 	return page(c, "webhook endpoint", ids, func(id string) (WebhookEndpoint, bool) { return byID[id], true })
 }
 
-// MarshalJSON writes Stripe's object, without the secret, which Stripe shows on creation
-// only.
+// MarshalJSON writes Stripe's object. Stripe shows the secret on creation only.
 func (e WebhookEndpoint) MarshalJSON() ([]byte, error) {
 	object := struct {
 		ID            string            `json:"id"`

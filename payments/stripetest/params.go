@@ -9,8 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// form holds a call's parameters under their flat names, such as
-// line_items[0][price_data][currency].
+// form holds parameters by flat names, such as line_items[0][price_data][currency].
 type form url.Values
 
 type set map[string]bool
@@ -28,8 +27,8 @@ var (
 	metadataKeys = regexp.MustCompile(`(\bmetadata\]?)\[.*\]$`)
 )
 
-// refuseUnknown returns an error for the first parameter, by name, that is not in known.
-// In known, [] stands for any index and any metadata key.
+// refuseUnknown returns an error for the first parameter, by name, that is not in known,
+// where [] stands for any index and metadata key.
 func (f form) refuseUnknown(known set) error {
 	names := make([]string, 0, len(f))
 	for name := range f {
@@ -49,7 +48,6 @@ func (f form) get(name string) string { return url.Values(f).Get(name) }
 
 func (f form) has(name string) bool { return url.Values(f).Has(name) }
 
-// required returns a value that must be present and not empty.
 func (f form) required(name string) (string, error) {
 	switch {
 	case !f.has(name):
@@ -104,7 +102,6 @@ func (f form) text(name string, most int) (string, error) {
 	return f.get(name), nil
 }
 
-// list returns the values of name[0], name[1], … by index.
 func (f form) list(name string) []string {
 	var values []string
 	for _, index := range f.indices(name) {
@@ -113,7 +110,6 @@ func (f form) list(name string) []string {
 	return values
 }
 
-// indices returns the distinct i of all name[i]…, sorted.
 func (f form) indices(name string) []string {
 	seen := map[string]bool{}
 	var found []string
@@ -133,8 +129,7 @@ func (f form) indices(name string) []string {
 	return found
 }
 
-// metadata returns the pairs below name, within Stripe's limits. Empty values, which
-// unset a key on updates, are dropped.
+// metadata returns the pairs below name, within Stripe's limits, without empty values.
 func (f form) metadata(name string) (map[string]string, error) {
 	pairs := map[string]string{}
 	for _, key := range f.indices(name) {

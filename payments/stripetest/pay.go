@@ -12,15 +12,14 @@ import (
 	"strings"
 )
 
-// Pay pays a session by card, as its customer: the session is complete, its payment
-// status Paid (or NothingToPay, if its total is zero), and checkout.session.completed is
-// sent. Without a customer_email the payer is customer@example.com.
+// Pay pays a session by card, as its customer: the session is complete and Paid (or
+// NothingToPay), and checkout.session.completed is sent. Without a customer_email the
+// payer is customer@example.com.
 //
 // Pay returns after the event's first response, whatever its status, as Stripe's page
-// does before it redirects the customer. ctx bounds only this wait, which ends after ten
-// seconds anyway; with the context's error or ErrNoAnswer the session is returned and
-// paid nevertheless. Otherwise the error is ErrNotFound or ErrNotOpen: of several
-// concurrent calls for one session, one succeeds.
+// does before it redirects, or after ten seconds with ErrNoAnswer, or with ctx's error:
+// the session is then paid nevertheless. Other errors are ErrNotFound and ErrNotOpen; of
+// concurrent calls for one session one succeeds.
 func (s *Server) Pay(ctx context.Context, id string) (Session, error) {
 	return s.pay(ctx, id, "", card)
 }
@@ -56,8 +55,8 @@ func (s *Server) pay(ctx context.Context, id, email, method string) (Session, er
 	return paid, nil
 }
 
-// Decline is a card payment that is declined: the session stays open. It returns
-// ErrNotFound, or ErrNotOpen if the session could not be paid any more.
+// Decline is a declined card payment: the session stays open. It returns ErrNotFound or
+// ErrNotOpen.
 func (s *Server) Decline(id string) error {
 	s.lock()
 	defer s.mu.Unlock()
@@ -65,9 +64,8 @@ func (s *Server) Decline(id string) error {
 	return err
 }
 
-// Expire ends an open session early, as the API's expire does. It sends
-// checkout.session.expired and does not wait for its delivery. It returns ErrNotFound, or
-// the session and ErrNotOpen.
+// Expire ends an open session, as the API's expire does: checkout.session.expired is
+// sent, not waited for. It returns ErrNotFound, or the session and ErrNotOpen.
 func (s *Server) Expire(id string) (Session, error) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -81,8 +79,7 @@ func (s *Server) Expire(id string) (Session, error) {
 	return sess.snapshot(), err
 }
 
-// open returns a session that can still be paid, a session with ErrNotOpen, or nil with
-// ErrNotFound. Callers hold s.mu.
+// open also returns a session with ErrNotOpen. Callers hold s.mu.
 func (s *Server) open(id string) (*Session, error) {
 	sess, ok := s.sessions[id]
 	if !ok {
@@ -94,32 +91,30 @@ func (s *Server) open(id string) (*Session, error) {
 	return sess, nil
 }
 
-// expire ends an open session. c is the call that asked for it, or nil. Callers hold
-// s.mu.
+// c is the call that asked for it, or nil. Callers hold s.mu.
 func (s *Server) expire(sess *Session, c *call) {
 	sess.Status = Expired
 	sess.URL = ""
 	s.emit("checkout.session.expired", sess.ID, sess.ID, sess, c)
 }
 
-// PayDelayed pays by a delayed method, a bank debit: the session is complete but unpaid,
-// its payment intent processing, its charge pending, and checkout.session.completed is
-// sent. SettlePayment or FailPayment ends it. PayDelayed waits and fails like Pay; a
-// session with a total of zero is complete without a payment.
+// PayDelayed pays by bank debit: the session is complete but unpaid, its charge pending,
+// and checkout.session.completed is sent. SettlePayment or FailPayment ends it. It waits
+// and fails like Pay; a total of zero needs no payment.
 func (s *Server) PayDelayed(ctx context.Context, id string) (Session, error) {
 	return s.pay(ctx, id, "", bankDebit)
 }
 
-// SettlePayment completes a delayed payment: the session is paid and
-// checkout.session.async_payment_succeeded is sent, without waiting for its delivery. It
-// returns ErrNotFound, or the session and ErrNotPending.
+// SettlePayment completes a delayed payment: the session is paid, and
+// checkout.session.async_payment_succeeded is sent, not waited for. It returns
+// ErrNotFound, or the session and ErrNotPending.
 func (s *Server) SettlePayment(id string) (Session, error) {
 	return s.endDelayed(id, "checkout.session.async_payment_succeeded", s.capture)
 }
 
 // FailPayment fails a delayed payment: the session stays complete and unpaid, and
-// checkout.session.async_payment_failed is sent, without waiting for its delivery. It
-// returns ErrNotFound, or the session and ErrNotPending.
+// checkout.session.async_payment_failed is sent, not waited for. Errors are those of
+// SettlePayment.
 func (s *Server) FailPayment(id string) (Session, error) {
 	return s.endDelayed(id, "checkout.session.async_payment_failed", func(_ *Session, charge *Charge) {
 		const code = "payment_method_provider_decline"
@@ -168,7 +163,7 @@ func (s *Server) charge(sess *Session, method string) *Charge {
 	return s.attempt(intent, sess.PaidByEmail, method)
 }
 
-// attempt creates a pending charge of a payment intent, its latest. Callers hold s.mu.
+// attempt creates a pending charge, the intent's latest. Callers hold s.mu.
 func (s *Server) attempt(intent *PaymentIntent, email, method string) *Charge {
 	charge := &Charge{
 		ID:              newID("ch_3", 23),
@@ -187,7 +182,7 @@ func (s *Server) attempt(intent *PaymentIntent, email, method string) *Charge {
 	return charge
 }
 
-// capture marks a charge of a session as paid. Callers hold s.mu.
+// Callers hold s.mu.
 func (s *Server) capture(sess *Session, charge *Charge) {
 	sess.PaymentStatus = Paid
 	if intent := s.succeed(charge); intent != nil {
@@ -195,7 +190,7 @@ func (s *Server) capture(sess *Session, charge *Charge) {
 	}
 }
 
-// succeed marks a charge as paid and returns its payment intent. Callers hold s.mu.
+// Callers hold s.mu.
 func (s *Server) succeed(charge *Charge) *PaymentIntent {
 	charge.Status = ChargeSucceeded
 	s.book(charge.Currency, func(m *Money) { m.Captured += charge.Amount })
@@ -211,8 +206,7 @@ const (
 	declined    = "Your card was declined."
 )
 
-// fail marks a charge as failed and returns its payment intent, which can be paid again.
-// Callers hold s.mu.
+// fail leaves a payment intent that can be paid again. Callers hold s.mu.
 func (s *Server) fail(charge *Charge, code, message string) *PaymentIntent {
 	charge.Status, charge.failure, charge.message = ChargeFailed, code, message
 	intent := s.intents.byID[charge.PaymentIntentID]
@@ -231,7 +225,7 @@ var pageCSS []byte
 
 var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
 
-// pageView is the template's data. The template escapes the session's strings.
+// pageView is the data of a template that escapes it.
 type pageView struct {
 	Session
 	Lines   []pageLine
@@ -256,7 +250,6 @@ func (s *Server) showPage(w http.ResponseWriter, r *http.Request) {
 	s.writePage(w, http.StatusOK, sess, "")
 }
 
-// usePage handles the buttons of the page, POST /pay/{id}.
 func (s *Server) usePage(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	sess, err := s.Session(r.PathValue("id"))
@@ -272,7 +265,7 @@ func (s *Server) usePage(w http.ResponseWriter, r *http.Request) {
 		if action == "debit" {
 			method = bankDebit
 		}
-		// The customer is redirected whatever the webhook's first response was.
+		// The customer is redirected whatever the webhook answered.
 		paid, err := s.pay(r.Context(), sess.ID, r.PostFormValue("email"), method)
 		if errors.Is(err, ErrNotOpen) {
 			s.writePage(w, http.StatusConflict, paid, closed)
@@ -335,8 +328,7 @@ func (s *Server) writePage(w http.ResponseWriter, status int, sess Session, mess
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	// form-action also applies to the redirect after a form, which leads to the shop's
-	// address.
+	// form-action also covers the redirect after a form, to the shop.
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self' http: https:; "+
 		"base-uri 'none'; frame-ancestors 'none'")
 	w.WriteHeader(status)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// RefundStatus is Stripe's status of a refund.
+// RefundStatus is a refund's status.
 type RefundStatus string
 
 // The statuses of a refund.
@@ -147,7 +147,7 @@ func (s *Server) parseRefund(c *call) (Refund, error) {
 	return r.snapshot(), nil
 }
 
-// refundCharge returns the charge that a call refunds. Callers hold s.mu.
+// Callers hold s.mu.
 func (s *Server) refundCharge(f form) (*Charge, error) {
 	chargeID, intentID := f.get("charge"), f.get("payment_intent")
 	switch {
@@ -171,8 +171,8 @@ func (s *Server) refundCharge(f form) (*Charge, error) {
 	return nil, invalid("payment_intent", "resource_missing", "No such payment_intent: '%s'", intentID)
 }
 
-// refund refunds a charge; without an amount, all that is left. c is the call that asked
-// for it, or nil for the dashboard. Callers hold s.mu.
+// Without an amount all that is left is refunded. c is the call, or nil for the
+// dashboard. Callers hold s.mu.
 func (s *Server) refund(charge *Charge, wanted Refund, c *call) (*Refund, error) {
 	left := charge.Unrefunded() - s.withdrawn(charge.ID)
 	if wanted.Amount == 0 {
@@ -225,7 +225,7 @@ func (s *Server) refund(charge *Charge, wanted Refund, c *call) (*Refund, error)
 	return &r, nil
 }
 
-// of returns the sum that a refund of this status counts in; failed ones count in none.
+// Failed refunds count in no sum.
 func (m *Money) of(status RefundStatus) *int64 {
 	switch status {
 	case RefundPending, RefundRequiresAction:
@@ -236,13 +236,12 @@ func (m *Money) of(status RefundStatus) *int64 {
 	return new(int64)
 }
 
-// RefundFromDashboard refunds a payment by hand, as in Stripe's dashboard: the program
-// learns of it by webhook only. id is that of the session, payment intent or charge;
-// amount is in minor units, 0 for all that is left. It does not wait for the delivery of
-// its events.
+// RefundFromDashboard refunds by hand, so that the program learns of it by webhook only,
+// which is not waited for. id is that of the session, payment intent or charge; amount is
+// in minor units, 0 for all that is left.
 //
-// It returns the refund's id; ErrNotFound for an unknown id or an unpaid session; or an
-// error with the message of the API's refusal.
+// It returns the refund's id, ErrNotFound, also for an unpaid session, or an error with
+// the API's message.
 func (s *Server) RefundFromDashboard(id string, amount int64) (string, error) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -260,8 +259,8 @@ func (s *Server) RefundFromDashboard(id string, amount int64) (string, error) {
 	return r.ID, nil
 }
 
-// MakeRefundsPending makes the next n refunds pending, like those of bank debits or of an
-// account without enough balance, until SettleRefund, FailRefund or CancelRefund.
+// MakeRefundsPending makes the next n refunds pending, as for bank debits or a low
+// balance, until SettleRefund, FailRefund or CancelRefund.
 func (s *Server) MakeRefundsPending(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -269,26 +268,23 @@ func (s *Server) MakeRefundsPending(n int) {
 }
 
 // MakeRefundsRequireAction makes the next n refunds wait for their customers, whom Stripe
-// asks for a bank account by e-mail, until SettleRefund, FailRefund or CancelRefund.
+// asks for a bank account, until SettleRefund, FailRefund or CancelRefund.
 func (s *Server) MakeRefundsRequireAction(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.actionRefunds = n
 }
 
-// SettleRefund completes a pending refund. It sends refund.updated and
-// charge.refund.updated and does not wait for their delivery. It returns ErrNotFound, or
-// the refund and ErrNotPending.
+// SettleRefund completes a pending refund: refund.updated and charge.refund.updated are
+// sent, not waited for. It returns ErrNotFound, or the refund and ErrNotPending.
 func (s *Server) SettleRefund(id string) (Refund, error) {
 	return s.moveRefund(id, RefundSucceeded, "")
 }
 
-// FailRefund fails a refund that is pending or, as when a bank finds the card closed days
-// later, had succeeded: its amount can be refunded again. It sends refund.updated and
-// charge.refund.updated, and since API version 2024-10-28.acacia refund.failed, and does
-// not wait for their delivery. reason is Stripe's
-// failure_reason, such as expired_or_canceled_card; "" means unknown. It returns
-// ErrNotFound, or the refund and ErrNotPending.
+// FailRefund fails a refund, pending or, as when a bank finds the card closed days later,
+// succeeded: its amount can be refunded again. Events are those of SettleRefund and,
+// since API version 2024-10-28.acacia, refund.failed. reason is Stripe's failure_reason,
+// such as expired_or_canceled_card; "" means unknown. Errors are those of SettleRefund.
 func (s *Server) FailRefund(id, reason string) (Refund, error) {
 	if reason == "" {
 		reason = "unknown"
@@ -296,8 +292,7 @@ func (s *Server) FailRefund(id, reason string) (Refund, error) {
 	return s.moveRefund(id, RefundFailed, reason)
 }
 
-// CancelRefund is FailRefund for a refund that Stripe cancels while pending or requiring
-// an action.
+// CancelRefund is FailRefund for one that Stripe cancels before it succeeds.
 func (s *Server) CancelRefund(id string) (Refund, error) {
 	return s.moveRefund(id, RefundCanceled, "")
 }

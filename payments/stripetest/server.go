@@ -15,12 +15,12 @@ import (
 	"time"
 )
 
-// defaultKeep bounds the objects of each kind, events and idempotency keys that a server
-// remembers; the oldest are forgotten first.
+// defaultKeep bounds the objects of each kind, events and idempotency keys; the oldest
+// are forgotten.
 const defaultKeep = 10_000
 
 // Server is a stateful Stripe in memory: the API below /v1/, the customer's page below
-// /pay/. All methods are safe for concurrent use. Two Servers share nothing.
+// /pay/. Methods are safe for concurrent use.
 type Server struct {
 	opts   Options
 	log    *slog.Logger
@@ -62,9 +62,9 @@ type Server struct {
 	endpoints []WebhookEndpoint // oldest first; never changed
 }
 
-// New returns a Server. It starts nothing: webhooks are sent and sessions expire while
-// Run is running. It returns an error for a missing or live secret key, a URL that is not
-// absolute http(s), a webhook URL without its secret, and a pause that is not positive.
+// New returns a Server; [Server.Run] delivers webhooks and expires sessions. It returns
+// an error for a missing or live secret key, a URL that is not absolute http(s), a
+// webhook URL without its secret, and a pause that is not positive.
 func New(opts Options) (*Server, error) {
 	if err := opts.check(); err != nil {
 		return nil, fmt.Errorf("stripetest: %w", err)
@@ -133,19 +133,15 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("POST /pay/{id}", s.usePage)
 }
 
-// ServeHTTP serves Stripe's API below /v1/ and the pay page below /pay/. A POST to the
-// pay page waits up to ten seconds for the webhook's first response, so the http.Server's
-// WriteTimeout must be longer.
+// ServeHTTP serves the API below /v1/ and the pay page below /pay/. A POST to the page
+// waits up to ten seconds for the webhook: the http.Server's WriteTimeout must be longer.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
-// Advance moves the server's clock ahead by d: sessions past their expires_at expire at
-// once, idempotency keys are forgotten, and retry pauses and the three-day limit of
-// deliveries run out sooner.
-//
-// Signatures keep the unadvanced time of Options.Now, since the receiver's clock has not
-// moved. Advance panics if d is negative.
+// Advance moves the server's clock ahead by d: sessions and idempotency keys expire, and
+// retries come sooner. Signatures keep the time of Options.Now, since the receiver's
+// clock has not moved. Advance panics if d is negative.
 func (s *Server) Advance(d time.Duration) {
 	if d < 0 {
 		panic("stripetest: Advance by a negative duration")
@@ -162,14 +158,13 @@ func (s *Server) now() time.Time {
 	return s.opts.Now().Add(s.advanced)
 }
 
-// lock locks s.mu and expires sessions, so that no caller sees an open session past its
-// end even when Run is not running.
+// lock also expires sessions, so that none is seen open past its end without Run.
 func (s *Server) lock() {
 	s.mu.Lock()
 	s.sweep()
 }
 
-// sweep expires sessions whose time has come. Callers hold s.mu.
+// Callers hold s.mu.
 func (s *Server) sweep() {
 	now := s.now()
 	if s.nextExpiry.IsZero() || now.Before(s.nextExpiry) {
@@ -189,14 +184,14 @@ func (s *Server) sweep() {
 	}
 }
 
-// expiresAt requires s.mu to be held.
+// Callers hold s.mu.
 func (s *Server) expiresAt(t time.Time) {
 	if s.nextExpiry.IsZero() || t.Before(s.nextExpiry) {
 		s.nextExpiry = t
 	}
 }
 
-// store keeps the newest objects, by id and in order of creation. Callers hold Server.mu.
+// store keeps the newest objects, in order of creation. Callers hold Server.mu.
 type store[T any] struct {
 	byID  map[string]*T
 	order []string // ids, oldest first
@@ -204,7 +199,6 @@ type store[T any] struct {
 
 func newStore[T any]() store[T] { return store[T]{byID: map[string]*T{}} }
 
-// add stores an object and forgets the oldest if there are more than keep.
 func (st *store[T]) add(id string, object *T, keep int) {
 	st.byID[id] = object
 	st.order = append(st.order, id)
@@ -224,7 +218,6 @@ func (st *store[T]) newestFirst() iter.Seq[*T] {
 	}
 }
 
-// newID returns prefix and n random letters and digits, in the format of Stripe's ids.
 func newID(prefix string, n int) string {
 	const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	id := make([]byte, 0, n)
@@ -241,15 +234,15 @@ func newID(prefix string, n int) string {
 	return prefix + string(id)
 }
 
-// The API key and the webhook's secret of the account that [Start] runs. They are
-// constants so that a webhook can be made before the account is.
+// SecretKey and WebhookSecret are those of the account that [Start] runs. As constants
+// they can be used before it runs.
 const (
 	SecretKey     = "sk_test_stripetest"
 	WebhookSecret = "whsec_stripetest"
 )
 
-// TB is what [Start] uses of a *testing.T or *testing.B. It is an interface so that
-// programs with a Server do not link package testing.
+// TB is the part of testing.TB that [Start] uses, so that programs with a Server do not
+// link package testing.
 type TB interface {
 	Helper()
 	Cleanup(func())
@@ -259,12 +252,12 @@ type TB interface {
 // stopWithin bounds the wait for webhook handlers when a test ends.
 const stopWithin = 10 * time.Second
 
-// Start serves a [Server] on the loopback and runs it until the test ends; then it waits
+// Start serves and runs a [Server] on the loopback until the test ends, and then waits
 // for webhook handlers that still run. [Server.URL] is its address for API clients. It
-// delivers events to webhook by HTTP, signed with [WebhookSecret]; nil delivers none.
+// delivers events to webhook, signed with [WebhookSecret]; nil delivers none.
 //
-// A handler that needs the address itself, such as the webhook of package payments, is
-// added to a mux afterwards:
+// A handler that needs the address, such as the webhook of package payments, is added to
+// a mux afterwards:
 //
 //	mux := http.NewServeMux()
 //	stripe := stripetest.Start(t, mux)
@@ -273,10 +266,9 @@ const stopWithin = 10 * time.Second
 //	…
 //	mux.Handle("/webhook", receiver)
 //
-// At most one Options may be given. Its SecretKey and WebhookSecret replace the
-// constants, and its WebhookURL may be the path of the handler, which is /webhook by
-// default, or, without a handler, the URL of a service that serves itself. Start sets
-// PublicURL. It fails the test if the options are wrong.
+// At most one Options may be given. Its keys replace the constants. Its WebhookURL may be
+// the path of the handler (default /webhook) or, with a nil handler, the URL of a service
+// that serves itself. Start sets PublicURL, and fails the test if the options are wrong.
 func Start(t TB, webhook http.Handler, opts ...Options) *Server {
 	t.Helper()
 	var o Options
@@ -320,7 +312,6 @@ func Start(t TB, webhook http.Handler, opts ...Options) *Server {
 	return s
 }
 
-// serve serves a handler until the test ends and returns its address.
 func serve(t TB, handler http.Handler) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -344,6 +335,5 @@ func serve(t TB, handler http.Handler) string {
 	return "http://" + listener.Addr().String()
 }
 
-// URL returns Options.PublicURL: the address of the API, for a client's backend and
-// payments.Options.BaseURL, and of the pay page.
+// URL returns Options.PublicURL, for a client's backend and payments.Options.BaseURL.
 func (s *Server) URL() string { return s.opts.PublicURL }

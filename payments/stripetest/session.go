@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Status is Stripe's status of a session.
+// Status is a session's status.
 type Status string
 
 // The statuses of a session. Only an open one can be paid, declined or expired.
@@ -20,19 +20,18 @@ const (
 	Expired  Status = "expired"
 )
 
-// PaymentStatus is Stripe's payment_status of a session.
+// PaymentStatus is a session's payment_status.
 type PaymentStatus string
 
-// The payment statuses of a session. One with a total of zero has NothingToPay from the
-// start.
+// The payment statuses of a session. NothingToPay is that of a total of zero.
 const (
 	Unpaid       PaymentStatus = "unpaid"
 	Paid         PaymentStatus = "paid"
 	NothingToPay PaymentStatus = "no_payment_required"
 )
 
-// Session is a copy of a Checkout Session at one moment. Amounts are in minor units of
-// Currency, which is in lower case; times are UTC. Its JSON is Stripe's object.
+// Session is a copy of a Checkout Session at one moment. Amounts are in minor units,
+// Currency is in lower case, times are UTC. Its JSON is Stripe's object.
 type Session struct {
 	ID            string
 	Status        Status
@@ -46,8 +45,8 @@ type Session struct {
 	PaidByEmail       string            // as the customer gave it, once complete
 	Metadata          map[string]string // never nil
 
-	// PaymentIntentID is empty until the customer has paid or started a delayed payment.
-	// PaymentIntentMetadata becomes the payment intent's metadata.
+	// PaymentIntentID is empty before a payment. PaymentIntentMetadata becomes the
+	// payment intent's metadata.
 	PaymentIntentID       string
 	PaymentIntentMetadata map[string]string
 
@@ -58,8 +57,8 @@ type Session struct {
 	CreatedAt time.Time
 	ExpiresAt time.Time
 
-	// Parameters are those of the call that created the session, under their flat names,
-	// such as payment_intent_data[on_behalf_of].
+	// Parameters are those of the creating call, by flat names such as
+	// payment_intent_data[on_behalf_of].
 	Parameters url.Values
 
 	locale             string
@@ -68,7 +67,6 @@ type Session struct {
 	paymentMethodTypes []string
 }
 
-// snapshot returns a copy that shares no memory with s.
 func (s *Session) snapshot() Session {
 	c := *s
 	c.LineItems = slices.Clone(s.LineItems)
@@ -78,8 +76,7 @@ func (s *Session) snapshot() Session {
 	return c
 }
 
-// MarshalJSON writes Stripe's object, with the default values for features that this
-// package leaves out.
+// MarshalJSON writes Stripe's object; features left out have default values.
 func (s Session) MarshalJSON() ([]byte, error) {
 	none := map[string]any{}
 	var submit any
@@ -219,8 +216,7 @@ func (s *Server) expireSession(c *call) (any, error) {
 	return sess.snapshot(), nil
 }
 
-// add stores a new session and forgets the oldest if there are too many. Callers hold
-// s.mu.
+// Callers hold s.mu.
 func (s *Server) add(sess *Session) {
 	s.sessions[sess.ID] = sess
 	s.order = append(s.order, sess.ID)

@@ -9,8 +9,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// createParameters are the parameters of a new session. Add one only together with its
-// effect; a test compares the names with Stripe's description.
+// createParameters: add one only with its effect. A test compares the names with Stripe's
+// description.
 var createParameters = setOf(
 	"cancel_url", "client_reference_id", "customer_email", "expand[]", "expires_at", "locale", "metadata[]", "mode",
 	"payment_method_types[]", "submit_type", "success_url",
@@ -138,8 +138,8 @@ func parseEmail(f form) (string, error) {
 	return email, nil
 }
 
-// parseExpiry returns the end of the session. As at Stripe, the limits count from the
-// receipt of the call: exactly thirty minutes, computed a second earlier, is refused.
+// parseExpiry counts from the receipt of the call, as Stripe does: thirty minutes
+// computed a second earlier are refused.
 func parseExpiry(f form, now time.Time) (time.Time, error) {
 	const param = "expires_at"
 	if !f.has(param) {
@@ -161,8 +161,7 @@ func parseExpiry(f form, now time.Time) (time.Time, error) {
 	return at, nil
 }
 
-// LineItem is one line of a purchase. UnitAmount is in minor units of the session's
-// currency.
+// LineItem is one line of a purchase, in minor units of the session's currency.
 type LineItem struct {
 	Name        string
 	Description string
@@ -238,14 +237,12 @@ func parseLineItem(f form, name string) (item LineItem, currency string, err err
 	return item, currency, nil
 }
 
-// formatAmount formats minor units for display: 1250 eur is EUR 12.50, 1250 jpy is JPY
-// 1250, 125000 ugx is UGX 1250.
+// formatAmount is for display: 1250 eur is EUR 12.50, 125000 ugx is UGX 1250.
 func formatAmount(minor int64, currency string) string {
 	return strings.ToUpper(currency) + " " + valid.Decimal(minor, currency)
 }
 
-// refuseDigits returns an error for an amount whose last digits Stripe does not accept in
-// its currency.
+// refuseDigits refuses last digits that Stripe does not accept in a currency.
 func refuseDigits(param string, amount int64, currency string) error {
 	c := valid.CurrencyOf(currency)
 	switch {

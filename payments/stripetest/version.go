@@ -8,8 +8,7 @@ import (
 	"regexp"
 )
 
-// APIVersion is the default of Options.APIVersion: the version that stripe-go v76 pins
-// and its webhook.ConstructEvent requires.
+// APIVersion is the default of Options.APIVersion: that of stripe-go v76.
 const APIVersion = "2023-10-16"
 
 var versionPattern = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(\.[a-z]+)?$`)
@@ -21,11 +20,10 @@ func checkVersion(version string) error {
 	return nil
 }
 
-// since reports whether a version is of a day or later.
 func since(version, day string) bool { return version[:len("2006-01-02")] >= day }
 
-// changes are the changes of Stripe's API since 2023-10-16 that rename or replace what
-// objects here have. Fields that were only added are not sent in any version.
+// changes are Stripe's renames and replacements since 2023-10-16 of what objects here
+// have. Added fields are not sent in any version.
 var changes = []struct {
 	day    string
 	object string // Stripe's name
@@ -35,7 +33,7 @@ var changes = []struct {
 	{"2026-03-25", "checkout.session", replace("ui_mode", "hosted", "hosted_page")},
 }
 
-// captureMethod returns how a payment is captured whose making names no method:
+// captureMethod is the default of a payment, see
 // https://docs.stripe.com/changelog/2024-04-10/automatic-sync-default-paymentintents
 func captureMethod(version string) string {
 	if since(version, "2024-04-10") {
@@ -44,7 +42,7 @@ func captureMethod(version string) string {
 	return "automatic"
 }
 
-// allRefundsFail is when refund.failed began to be sent for every refund:
+// allRefundsFail is since when refund.failed is sent for every refund:
 // https://docs.stripe.com/changelog/acacia/2024-10-28/refund-webhook-update
 const allRefundsFail = "2024-10-28"
 
@@ -56,7 +54,7 @@ func replace(field, old, value string) func(map[string]any) {
 	}
 }
 
-// render encodes an object as a version of the API shows it.
+// render encodes an object as of an API version.
 func render(object any, version string) []byte {
 	body := encode(object)
 	if !since(version, changes[0].day) {
@@ -72,8 +70,7 @@ func render(object any, version string) []byte {
 	return encode(tree)
 }
 
-// upgrade applies the changes to an object and those in it. An event stays as it was
-// made.
+// upgrade applies the changes to an object and those in it, but not within events.
 func upgrade(tree any, version string) {
 	switch tree := tree.(type) {
 	case []any:
@@ -96,7 +93,6 @@ func upgrade(tree any, version string) {
 	}
 }
 
-// versionOf returns the version that a call asks for, or the account's.
 func (s *Server) versionOf(r *http.Request) string {
 	if version := r.Header.Get("Stripe-Version"); versionPattern.MatchString(version) {
 		return version

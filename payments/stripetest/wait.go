@@ -9,14 +9,12 @@ import (
 	"time"
 )
 
-// firstAnswerWithin bounds the pay page's wait for a webhook's first response.
 const firstAnswerWithin = 10 * time.Second
 
-// WaitDelivered waits until the events with these ids, or all events if none are given,
-// have been answered with a 2xx. It returns ErrNotFound for an unknown id, an error for
-// an event that was given up or lost, and the context's error when that ends first: use a
-// deadline. Held events and planned copies are waited for, lost ones only if named.
-// Without a webhook URL it returns at once.
+// WaitDelivered waits until the given events, or all if none are given, have been
+// answered with a 2xx. Held events and planned copies are waited for, lost ones only if
+// named. It returns ErrNotFound, an error for an event that was given up or lost, or the
+// context's error: use a deadline. Without a webhook URL it returns at once.
 func (s *Server) WaitDelivered(ctx context.Context, eventIDs ...string) error {
 	return s.await(ctx, func() (bool, error) {
 		if len(eventIDs) == 0 {
@@ -39,10 +37,8 @@ func (s *Server) WaitDelivered(ctx context.Context, eventIDs ...string) error {
 	})
 }
 
-// Resend delivers an event n more times, concurrently and independently of Run, and
-// returns the attempts, whatever the responses. Like the button in Stripe's dashboard, it
-// also resends events that were delivered, given up or lost. It returns ErrNotFound for
-// an unknown id and an error without a webhook URL.
+// Resend delivers an event n more times at once, whatever its state, and returns the
+// attempts. It needs no Run. It returns ErrNotFound, or an error without a webhook URL.
 func (s *Server) Resend(ctx context.Context, eventID string, n int) ([]Attempt, error) {
 	if s.opts.WebhookURL == "" {
 		return nil, errors.New("stripetest: resend: no webhook URL")
@@ -72,8 +68,7 @@ func (s *Server) Resend(ctx context.Context, eventID string, n int) ([]Attempt, 
 	return attempts, nil
 }
 
-// awaitFirstAnswer waits for the first attempt to deliver e, unless e is held, lost or
-// delayed.
+// awaitFirstAnswer does not wait for an event that is held, lost or delayed.
 func (s *Server) awaitFirstAnswer(ctx context.Context, e *event) error {
 	if s.opts.WebhookURL == "" {
 		return nil
@@ -83,7 +78,7 @@ func (s *Server) awaitFirstAnswer(ctx context.Context, e *event) error {
 	return s.await(ctx, func() (bool, error) { return len(e.Attempts) > 0 || e.Held || e.Lost || e.late, nil })
 }
 
-// await returns when done, called under s.mu after each change, returns true or an error.
+// await calls done under s.mu, after each change, until it returns true or an error.
 func (s *Server) await(ctx context.Context, done func() (bool, error)) error {
 	for {
 		s.lock()
@@ -101,7 +96,7 @@ func (s *Server) await(ctx context.Context, done func() (bool, error)) error {
 	}
 }
 
-// wake requires s.mu to be held.
+// Callers hold s.mu.
 func (s *Server) wake() {
 	close(s.changed)
 	s.changed = make(chan struct{})

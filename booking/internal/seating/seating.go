@@ -1,14 +1,14 @@
 // Package seating assigns the units of a resource to bookings.
 //
 // The problem is that bookings hold units by number although units are interchangeable:
-// at every instant of a slot enough of them may be free for a party, and yet no single
+// enough of them may be free for a party at every instant of a slot, and yet no single
 // set throughout. So [Assign] gives other bookings different units.
 //
-// Go through the intervals by start and give each any units that are free at that
-// instant: the intervals before it that overlap it cover its start, where the parties
-// together do not exceed the capacity. So this never fails, and earlier bookings keep
-// their units. The same holds in reverse, by end. Assign tries both, prefers each
-// booking's own units, and takes the result that changes fewer bookings.
+// Take the intervals by start and give each any units free at that instant: the earlier
+// intervals that overlap it cover its start, where the parties together do not exceed the
+// capacity. So this never fails, and earlier bookings keep their units. The same holds in
+// reverse, by end. Assign tries both, prefers each booking's own units, and takes the
+// result that changes fewer bookings.
 package seating
 
 import (
@@ -17,19 +17,18 @@ import (
 	"sort"
 )
 
-// Seat is a booking and its units from one instant to another.
+// Seat is a booking's units for a time.
 type Seat struct {
 	// From and To are in microseconds, To exclusive.
 	From, To int64
-	// Units are in ascending order. Some are above the capacity if that was lowered.
+	// Units ascend. Some are above the capacity if that was lowered.
 	Units []int
-	// Party is how many units the booking needs if that is more than it has.
+	// Party is the number of units needed, if more than Units.
 	Party int
 	// Pinned seats keep their units.
 	Pinned bool
 }
 
-// Overlaps reports whether the seat has an instant in [from, to).
 func (s Seat) Overlaps(from, to int64) bool { return s.From < to && from < s.To }
 
 // Assignment holds the units of each seat, by its index.
@@ -62,7 +61,7 @@ func Assign(capacity int, seats []Seat, target Seat) (Assignment, bool) {
 	return nil, false
 }
 
-// Changed returns the indices of the seats whose units differ from what they had.
+// Changed returns the indices of the seats whose units changed.
 func (a Assignment) Changed(seats []Seat) []int {
 	var changed []int
 	for i, seat := range seats {
@@ -73,8 +72,7 @@ func (a Assignment) Changed(seats []Seat) []int {
 	return changed
 }
 
-// InOrder assigns units in one pass, by start, or backwards from the last end to the
-// first.
+// InOrder makes one pass, by start, or backwards by end.
 func InOrder(capacity int, seats []Seat, backwards bool) (Assignment, bool) {
 	seats = slices.Clone(seats)
 	order := make([]int, len(seats))
@@ -84,8 +82,7 @@ func InOrder(capacity int, seats []Seat, backwards bool) (Assignment, bool) {
 			seats[i].From, seats[i].To = -seats[i].To, -seats[i].From
 		}
 	}
-	// The sort is stable: of seats with the same start, the target comes last and finds
-	// their units taken.
+	// Stable: of seats with the same start the target comes last, and finds theirs taken.
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(seats[a].From, seats[b].From) })
 	p := newPass(capacity, seats, order)
 	out := make(Assignment, len(seats))
@@ -108,10 +105,9 @@ func InOrder(capacity int, seats []Seat, backwards bool) (Assignment, bool) {
 type pass struct {
 	seats []Seat
 	order []int
-	// busy is the instant until which each unit is assigned.
+	// busy is until when each unit is assigned.
 	busy []int64
-	// next lists the turns of the seats that had each unit; choose drops those that have
-	// passed.
+	// next lists the turns of the seats that had each unit; choose drops past ones.
 	next [][]int
 }
 
@@ -130,8 +126,8 @@ func newPass(capacity int, seats []Seat, order []int) *pass {
 	return p
 }
 
-// choose returns units for a seat: its own if they are free, then those that the fewest
-// later seats would lose. nil means that not enough are free.
+// choose prefers a seat's own units, then those that the fewest later seats would lose.
+// nil means that not enough are free.
 func (p *pass) choose(turn int, seat Seat) []int {
 	var units []int
 	own := map[int]bool{}
@@ -166,7 +162,7 @@ func (p *pass) choose(turn int, seat Seat) []int {
 	return units
 }
 
-// losers counts the later seats that would lose the unit; false if one of them is pinned.
+// losers counts the later seats that would lose the unit; a pinned one makes it false.
 func (p *pass) losers(turn, unit int, until int64) (n int, free bool) {
 	later := p.next[unit]
 	for len(later) > 0 && later[0] <= turn {
@@ -186,7 +182,7 @@ func (p *pass) losers(turn, unit int, until int64) (n int, free bool) {
 	return n, true
 }
 
-// MaxUnits returns the largest number of units in use at any instant of [from, to).
+// MaxUnits returns the most units in use at any instant of [from, to).
 func MaxUnits(seats []Seat, from, to int64) int {
 	type change struct {
 		at    int64
@@ -198,7 +194,7 @@ func MaxUnits(seats []Seat, from, to int64) int {
 			changes = append(changes, change{max(s.From, from), len(s.Units)}, change{min(s.To, to), -len(s.Units)})
 		}
 	}
-	// A seat that ends at an instant is free for one that starts then.
+	// A seat's end is free for one that starts then.
 	slices.SortFunc(changes, func(a, b change) int {
 		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.units, b.units))
 	})
@@ -215,17 +211,15 @@ func AnyAbove(n int, seats []Seat) bool {
 	return slices.ContainsFunc(seats, func(s Seat) bool { return len(s.Units) > 0 && s.Units[len(s.Units)-1] > n })
 }
 
-// Sellable returns the largest number n of units up to capacity such that n and the units
-// in use above n never exceed the capacity in [from, to): the capacity itself, unless it
-// was lowered below a unit in use. Concurrent placements that each keep to n do not
-// exceed the capacity together, although the constraint compares units and not their
-// number.
+// Sellable returns the largest n up to capacity such that n and the units in use above n
+// never exceed the capacity in [from, to): the capacity, unless it was lowered below a
+// unit in use. The constraint compares units and not their number; concurrent placements
+// that each keep to n do not exceed the capacity together.
 func Sellable(capacity int, seats []Seat, from, to int64) int {
 	if !AnyAbove(capacity, seats) {
 		return capacity
 	}
-	// From n to n+1, at most one unit fewer is above: the sum does not fall, so it can be
-	// searched.
+	// From n to n+1 at most one unit fewer is above: the sum does not fall.
 	return sort.Search(capacity, func(n int) bool {
 		n++
 		above := make([]Seat, len(seats))
@@ -237,7 +231,7 @@ func Sellable(capacity int, seats []Seat, from, to int64) int {
 	})
 }
 
-// Free returns the sellable units that no seat has at any instant of [from, to).
+// Free returns the sellable units that no seat has in [from, to).
 func Free(capacity int, seats []Seat, from, to int64) []int {
 	taken := make([]bool, capacity+1)
 	for _, s := range seats {

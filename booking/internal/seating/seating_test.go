@@ -10,8 +10,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking/internal/seating"
 )
 
-// drawSeats draws bookings as they come in: each takes units at random that are free, and
-// where none are it is not taken.
+// drawSeats draws bookings as they come in: each takes free units at random, if there
+// are.
 func drawSeats(t *rapid.T, capacity, most int) []seating.Seat {
 	var seats []seating.Seat
 	for range rapid.IntRange(0, most).Draw(t, "n") {
@@ -29,7 +29,7 @@ func drawSeats(t *rapid.T, capacity, most int) []seating.Seat {
 	return seats
 }
 
-// drawTarget draws a range with free units, if there is one.
+// drawTarget draws a range with free units, if it finds one.
 func drawTarget(t *rapid.T, capacity int, seats []seating.Seat) (seating.Seat, bool) {
 	from := rapid.Int64Range(0, 24).Draw(t, "target from")
 	target := seating.Seat{From: from, To: from + rapid.Int64Range(1, 8).Draw(t, "target length")}
@@ -41,8 +41,8 @@ func drawTarget(t *rapid.T, capacity int, seats []seating.Seat) (seating.Seat, b
 	return target, true
 }
 
-// requireAssigned checks that every seat has as many units as before, within the capacity
-// and unshared, and that pinned seats keep theirs.
+// requireAssigned: every seat has as many units as before, within the capacity and
+// unshared, and pinned seats keep theirs.
 func requireAssigned(t require.TestingT, capacity int, seats []seating.Seat, target seating.Seat,
 	got seating.Assignment) {
 	all := append(slices.Clone(seats), target)
@@ -85,7 +85,7 @@ func TestAssign_AlwaysFindsUnits(t *testing.T) {
 	})
 }
 
-// With some who stay where they are it may find none; what it finds leaves them there.
+// It may find no units, but leaves pinned seats alone.
 func TestAssign_PinnedSeatsStay(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -130,7 +130,7 @@ func TestAssign_ChangesFew(t *testing.T) {
 	require.LessOrEqual(t, float64(changed), 1.5*float64(fewest)+3)
 }
 
-// fewestChanges tries every way to seat those from i on beside those before.
+// fewestChanges tries every way to seat those from i on.
 func fewestChanges(capacity int, seats []seating.Seat, i int, before seating.Assignment, best int) int {
 	if i == len(seats) {
 		return min(best, len(before.Changed(seats[:len(seats)-1])))
@@ -158,8 +158,7 @@ func fewestChanges(capacity int, seats []seating.Seat, i int, before seating.Ass
 	return best
 }
 
-// Those who have units above the capacity, because it was lowered in the database, keep
-// them until they have to move.
+// Units above the capacity, which was lowered by SQL, are kept until they have to move.
 func TestAssign_UnitsAboveTheCapacity(t *testing.T) {
 	t.Parallel()
 	seats := []seating.Seat{{From: 0, To: 2, Units: []int{1}}, {From: 1, To: 4, Units: []int{5}},

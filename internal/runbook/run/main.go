@@ -1,11 +1,11 @@
 // Command run runs the blocks of RUNBOOK.md that need the containers of
-// docker-compose.yml. .ci/compose calls it.
+// docker-compose.yml, for .ci/compose.
 //
 //	go run ./internal/runbook/run 'PRELUDE' section...
 //
-// It runs the blocks of the named sections in the page's order, each after the prelude
-// and the definitions in before-you-begin, and stops at the first failure. Without a
-// section it prints the sections that have such blocks.
+// It runs those of the named sections in the page's order, each after the prelude and the
+// definitions in before-you-begin, until the first failure. Without a section it prints
+// those that have such blocks.
 package main
 
 import (

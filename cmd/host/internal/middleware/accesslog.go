@@ -21,7 +21,6 @@ type Stats struct {
 	answered     func(Answered)
 }
 
-// ServerErrors returns the number of 5xx answers.
 func (s *Stats) ServerErrors() int64 { return s.serverErrors.Load() }
 
 const requestMessage = "request"
@@ -41,7 +40,7 @@ func accessLog(next http.Handler, opts Options) http.Handler {
 			if answer.status == 0 && ended {
 				answer.status = http.StatusOK
 			}
-			// A client that disconnects ends the context; errors after that do not count.
+			// Errors after the client has disconnected do not count.
 			gone := errors.Is(ctx.Err(), context.Canceled)
 			level := slog.LevelInfo
 			if answer.status >= 500 && !gone && !from(ctx).planned {
@@ -76,8 +75,8 @@ func accessLog(next http.Handler, opts Options) http.Handler {
 	})
 }
 
-// redactPath cuts a path after the first of the private prefixes, anywhere in it and in
-// either case: a client may have changed the address.
+// redactPath cuts a path after the first private prefix, anywhere in it and in either
+// case: a client may have changed the address.
 func redactPath(path string, private []string) string {
 	for at := range path {
 		for _, beginning := range private {
@@ -115,18 +114,16 @@ func (a *responseRecorder) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Answered is a request that has been answered.
 type Answered struct {
-	// Route is the template of the route, or "". Method is as the client sent it.
+	// Route is the route's template, or "". Method is as the client sent it.
 	Route, Method string
-	// Status is 0 if the client disconnected before an answer.
+	// Status is 0 if the client disconnected first.
 	Status int
-	// Took is the time from the request header to the end of the answer.
+	// Took is from the request header to the end of the answer.
 	Took time.Duration
 }
 
-// OnAnswer sets a function that is called after each request. It must be set before the
-// first one.
+// OnAnswer's f is called after each request. Set it before the first one.
 func (s *Stats) OnAnswer(f func(Answered)) { s.answered = f }
 
 func (s *Stats) note(route, method string, status int, took time.Duration, gone bool) {
@@ -140,24 +137,22 @@ func (s *Stats) note(route, method string, status int, took time.Duration, gone 
 }
 
 const (
-	// refusedWindow is how long the refused requests of a client are counted for one
-	// line.
+	// refusedWindow is how long a client's refused requests are counted for one line.
 	refusedWindow = time.Minute
-	// maxRefused is the number of clients that are counted separately.
+	// maxRefused is how many clients are counted separately.
 	maxRefused = 200
-	// others stands for all further clients.
+	// others is all further clients.
 	others = "others"
 )
 
-// rejectLog limits the lines of refused requests: the first of a client in a window has a
-// line, the others have one together when the window ends.
+// rejectLog logs the first refused request of a client in a window, and the number of the
+// others when it ends.
 type rejectLog struct {
 	logger *slog.Logger
 	mu     sync.Mutex
 	counts map[string]*int
 }
 
-// first reports whether a refused request gets its own line.
 func (f *rejectLog) first(client, route string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -183,7 +178,6 @@ func (f *rejectLog) first(client, route string) bool {
 	return own
 }
 
-// flush writes the line of a window that has ended.
 func (f *rejectLog) flush(key, client, route string) {
 	f.mu.Lock()
 	n := *f.counts[key]
@@ -195,8 +189,8 @@ func (f *rejectLog) flush(key, client, route string) {
 	}
 }
 
-// LogWriter escapes the control characters that JSON allows in strings: DEL and U+0080 to
-// U+009F, of which one begins a command in terminals.
+// LogWriter escapes the control characters that JSON allows: DEL, and U+0080 to U+009F,
+// of which one begins a terminal's command.
 func LogWriter(w io.Writer) io.Writer { return logWriter{w} }
 
 type logWriter struct{ io.Writer }
@@ -223,8 +217,7 @@ func (l logWriter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// LogHandler adds request_id and client_ip to all lines that are logged with the context
-// of a request.
+// LogHandler adds request_id and client_ip to lines logged with a request's context.
 func LogHandler(h slog.Handler) slog.Handler { return logHandler{h} }
 
 type logHandler struct{ slog.Handler }
@@ -233,7 +226,7 @@ func (h logHandler) Handle(ctx context.Context, record slog.Record) error {
 	if id := RequestID(ctx); id != "" {
 		record = record.Clone()
 		record.AddAttrs(slog.String("request_id", id))
-		// The line of the request has the address already.
+		// This line has the address already.
 		if ip := Address(ctx); ip != "" && record.Message != requestMessage {
 			record.AddAttrs(slog.String("client_ip", ip))
 		}

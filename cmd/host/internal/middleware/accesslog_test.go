@@ -16,7 +16,7 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
 )
 
-// flooded returns a function that sends requests to /webhook, which answers *status.
+// flooded returns a function that sends requests to /webhook, answered *status.
 func flooded(t *testing.T, status *int) (flood func(n int, address string), book *logBook) {
 	t.Helper()
 	book = &logBook{}
@@ -111,8 +111,7 @@ func TestLogWriter_EscapesControlCharacters(t *testing.T) {
 	require.Equal(t, strings.TrimSuffix(said, "\xc2")+"\ufffd", book.lines(t)[0]["said"], "the JSON says the same")
 }
 
-// Each request is reported once, with its route; an error after a disconnect has no
-// status.
+// An error after a disconnect has no status.
 func TestStats_OnAnswer(t *testing.T) {
 	t.Parallel()
 	var told []middleware.Answered

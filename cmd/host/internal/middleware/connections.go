@@ -15,30 +15,29 @@ import (
 
 // ConnectionOptions tune [NewConnections]; the zero value works.
 type ConnectionOptions struct {
-	// Max is the number of connections; 0 is 4096. It is less if the process may open
-	// fewer files.
+	// Max is the number of connections; 0 is 4096. The limit on open files may lower it.
 	Max int
 	// ClientIP knows the trusted proxies; nil if there are none.
 	ClientIP *ClientIP
 }
 
 const (
-	// evictGrace is how long a connection may wait for its client before it can be
-	// evicted, so that an answer in transit is not cut off.
+	// evictGrace protects a connection that has just begun to wait, so that an answer in
+	// transit is not cut off.
 	evictGrace = 100 * time.Millisecond
-	// writeBuffer is the size of the kernel's send buffer, which otherwise grows to
-	// megabytes for a client that does not read.
+	// writeBuffer bounds the kernel's send buffer, which grows to megabytes for a client
+	// that does not read.
 	writeBuffer = 64 << 10
 )
 
-// Connections limits the connections of a server so that slow clients cannot block it.
+// Connections limits a server's connections so that slow clients cannot block it.
 //
 // Connections are evicted only at the limit: an evicted client reconnects, which costs
-// more than letting it idle. A new connection then replaces one that waits for its client
-// (for a request, the rest of one, or to send an answer). It is the longest waiting one
-// of the network with the most of them (an IPv4 address, or an IPv6 /64), so that
-// connections from one address replace each other. Connections with a request in progress
-// are never evicted; if all have one, new connections wait in the kernel's queue.
+// more than letting it idle. A new connection then replaces the longest waiting one for
+// its client (for a request, the rest of one, or to send an answer) of the network with
+// the most of them (an IPv4 address, or an IPv6 /64). So connections from one address
+// replace each other. A connection with a request in progress is never evicted; if all
+// have one, new connections wait in the kernel's queue.
 //
 // Connections belongs to one server, see [NewServer], and is safe for concurrent use.
 type Connections struct {
@@ -49,20 +48,17 @@ type Connections struct {
 	changes *sync.Cond
 	open    int
 	cut     int64
-	// waiting are the connections that wait for their client, by network, the longest
-	// waiting first. Those of proxies are under "".
+	// waiting connections by network, the longest waiting first. Proxies' are under "".
 	waiting map[string]*list.List
 	closed  bool
 }
 
-// ConnectionStats are the open connections, those of them that wait for their client, and
-// the number of connections evicted since the start.
+// ConnectionStats counts connections: open, waiting for their client, evicted so far.
 type ConnectionStats struct {
 	Open, Waiting int
 	Cut           int64
 }
 
-// NewConnections returns the limits of one server.
 func NewConnections(opts ConnectionOptions) *Connections {
 	if opts.Max <= 0 {
 		opts.Max = 4096
@@ -87,8 +83,8 @@ func (cs *Connections) Stats() ConnectionStats {
 	return s
 }
 
-// CutWaiting closes the connections that have waited for their client for age, and
-// returns their number. It is for a shutdown.
+// CutWaiting closes connections that have waited for their client for age, and returns
+// their number. It is for a shutdown.
 func (cs *Connections) CutWaiting(age time.Duration) (n int) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -103,7 +99,7 @@ func (cs *Connections) CutWaiting(age time.Duration) (n int) {
 
 func longest(own *list.List) *conn { return own.Front().Value.(*conn) }
 
-// evictionCandidate returns the connection to replace, or nil. The mutex is held.
+// Callers hold cs.mu.
 func (cs *Connections) evictionCandidate() (c *conn) {
 	most := 0
 	for network, own := range cs.waiting {
@@ -118,7 +114,6 @@ func (cs *Connections) evictionCandidate() (c *conn) {
 	return c
 }
 
-// Listener returns l with the limits.
 func (cs *Connections) Listener(l net.Listener) net.Listener { return &listener{l, cs} }
 
 type listener struct {
@@ -142,7 +137,6 @@ func (l *listener) Close() error {
 	return l.Listener.Close()
 }
 
-// admit waits until a connection is within the limit.
 func (cs *Connections) admit(raw net.Conn) (net.Conn, error) {
 	if tcp, ok := raw.(*net.TCPConn); ok {
 		_ = tcp.SetWriteBuffer(writeBuffer)
@@ -175,26 +169,25 @@ func (cs *Connections) admit(raw net.Conn) (net.Conn, error) {
 	return c, nil
 }
 
-// wake makes waiting calls of admit check again.
 func (cs *Connections) wake() {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	cs.changes.Broadcast()
 }
 
-// conn is a connection. The mutex of its Connections guards the fields below network.
+// conn's fields below network are guarded by the mutex of its Connections.
 type conn struct {
 	net.Conn
 	of      *Connections
 	network string
 
-	// place is the element in Connections.waiting, nil while a request is in progress.
+	// place is in Connections.waiting; nil while a request is in progress.
 	place *list.Element
 	since time.Time
 	gone  bool
 }
 
-// wait marks c as waiting for its client; false if it is already. The mutex is held.
+// wait returns false if c waits already. Callers hold cs.mu.
 func (cs *Connections) wait(c *conn) bool {
 	if c.gone || c.place != nil {
 		return false
@@ -210,7 +203,7 @@ func (cs *Connections) wait(c *conn) bool {
 	return true
 }
 
-// work marks c as not waiting. The mutex is held.
+// Callers hold cs.mu.
 func (cs *Connections) work(c *conn) {
 	if c.place == nil {
 		return
@@ -223,7 +216,7 @@ func (cs *Connections) work(c *conn) {
 	}
 }
 
-// end removes c. The mutex is held.
+// Callers hold cs.mu.
 func (cs *Connections) end(c *conn) {
 	if c.gone {
 		return
@@ -234,15 +227,14 @@ func (cs *Connections) end(c *conn) {
 	cs.changes.Signal()
 }
 
-// evict closes c, which the server notices at its next read or write. The mutex is held.
+// The server notices at its next read or write. Callers hold cs.mu.
 func (cs *Connections) evict(c *conn) {
 	cs.end(c)
 	cs.cut++
 	_ = c.Conn.Close()
 }
 
-// changed is http.Server.ConnState. A connection is active from the end of a request
-// header.
+// changed is http.Server.ConnState. Active is from the end of a request header.
 func (cs *Connections) changed(nc net.Conn, state http.ConnState) {
 	c, ok := nc.(*conn)
 	if !ok {
@@ -288,15 +280,14 @@ func (c *conn) Close() error {
 
 type connKey struct{}
 
-// remember is http.Server.ConnContext: requests find their connection.
+// remember is http.Server.ConnContext.
 func (cs *Connections) remember(ctx context.Context, nc net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, nc)
 }
 
-// NewServer returns an HTTP server with timeouts for slow clients, to be used with
-// connections.Listener. A header has 5 seconds, a body the time of its route or 15
-// seconds. The whole answer has 30 seconds: the time limit of a request, a database read
-// begun just before it, and sending.
+// NewServer returns a server with time limits for slow clients, for connections.Listener.
+// A header has 5 seconds, a body the time of its route or 15 seconds, the whole answer 30
+// seconds: a request's limit, a database read begun just before it, and sending.
 func NewServer(h http.Handler, connections *Connections, logger *slog.Logger) *http.Server {
 	return &http.Server{
 		ConnState:         connections.changed,

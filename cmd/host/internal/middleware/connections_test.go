@@ -51,7 +51,7 @@ func (p *pipes) dial(t *testing.T, address string) net.Conn {
 	return client
 }
 
-// bounded runs a test with a server and its limits in a synctest bubble.
+// bounded runs a server in a synctest bubble.
 func bounded(t *testing.T, opts middleware.ConnectionOptions, h http.HandlerFunc,
 	test func(*testing.T, *pipes, *middleware.Connections)) {
 	t.Parallel()
@@ -70,7 +70,7 @@ func bounded(t *testing.T, opts middleware.ConnectionOptions, h http.HandlerFunc
 		defer func() {
 			require.NoError(t, server.Close())
 			require.ErrorIs(t, <-served, http.ErrServerClosed)
-			// The server leaves a client whom it has refused the time to read that.
+			// The server gives a refused client the time to read that.
 			time.Sleep(time.Second)
 			require.Zero(t, connections.Stats().Open, "each place was given back")
 			require.Zero(t, connections.Stats().Waiting)
@@ -81,7 +81,6 @@ func bounded(t *testing.T, opts middleware.ConnectionOptions, h http.HandlerFunc
 
 func ok(http.ResponseWriter, *http.Request) {}
 
-// get sends a request and requires an answer.
 func get(t *testing.T, c net.Conn) {
 	t.Helper()
 	_, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -93,7 +92,6 @@ func get(t *testing.T, c net.Conn) {
 	synctest.Wait()
 }
 
-// isCut reports whether the server has closed a connection.
 func isCut(t *testing.T, c net.Conn) bool {
 	t.Helper()
 	if c.SetReadDeadline(time.Now().Add(time.Millisecond)) != nil {
@@ -162,8 +160,7 @@ func TestConnections_NeverEvictsRequestsInProgress(t *testing.T) {
 	})
 }
 
-// Connections of one network, of IPv6 too, replace each other; those of another network
-// and of a trusted proxy stay.
+// Connections of one network, of IPv6 too, replace each other.
 func TestConnections_EvictsFromLargestNetwork(t *testing.T) {
 	bounded(t, middleware.ConnectionOptions{Max: 5, ClientIP: middleware.NewClientIP(1, nil)}, ok,
 		func(t *testing.T, n *pipes, connections *middleware.Connections) {

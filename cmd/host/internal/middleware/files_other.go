@@ -4,5 +4,5 @@ package middleware
 
 import "math"
 
-// spareFiles is the number of files that the process may open for clients.
+// spareFiles is how many files may be open for clients.
 func spareFiles() int { return math.MaxInt32 }

@@ -7,11 +7,11 @@ import (
 	"syscall"
 )
 
-// keptFiles are left for the database pool, calls to Stripe and the log.
+// keptFiles are for the database pool, calls to Stripe and the log.
 const keptFiles = 256
 
-// spareFiles is the number of files that the process may open for clients. Go raises the
-// soft limit at the start.
+// spareFiles is how many files may be open for clients. Go raises the soft limit at
+// start.
 func spareFiles() int {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil || uint64(limit.Cur) > math.MaxInt32 {

@@ -1,10 +1,10 @@
 // Package middleware is the host's HTTP middleware and server limits.
 //
-// The problem is that some things must hold for every route (a request id on each log
-// line, recovery from panics, headers, time limits, no cross-origin posts), and a route
-// that has to ask for them forgets. So [Handler] wraps the router once, and [LogHandler]
-// adds the request id to every line that is logged with the request's context, in any
-// package. [NewServer] and [Connections] limit slow clients below HTTP.
+// The problem is that some things must hold for every route (request ids in the log,
+// recovery from panics, headers, time limits, no cross-origin posts), and a route that
+// has to ask for them forgets. So [Handler] wraps the router once, and [LogHandler] adds
+// the request id to lines logged with the request's context, in any package. [NewServer]
+// and [Connections] limit slow clients below HTTP.
 package middleware
 
 import (
@@ -28,37 +28,34 @@ import (
 
 // Options tune [Handler]; ClientIP and Logger are required.
 type Options struct {
-	// Logger gets one line for each request.
+	// Logger gets one line per request.
 	Logger   *slog.Logger
 	ClientIP *ClientIP
-	// Timeout ends the context of a request; 0 is 15 seconds. Handlers must return when
-	// their context ends.
+	// Timeout ends a request's context, and handlers must then return; 0 is 15 seconds.
 	Timeout time.Duration
 	// HSTS sets Strict-Transport-Security, for two years.
 	HSTS bool
-	// FormTargets are origins other than https to which the redirect after a form may
-	// lead.
+	// FormTargets are origins, besides https, to which a redirect after a form may lead.
 	FormTargets []string
-	// TrustedOrigins may post from a browser, as the origin of the request itself may.
-	// The public URL is one, because a proxy may change scheme and host.
+	// TrustedOrigins may post from a browser, besides the request's own origin. The
+	// public URL is one, because a proxy may change scheme and host.
 	TrustedOrigins []string
-	// Exempt are patterns of http.ServeMux without protection against cross-origin posts,
-	// such as "POST /webhook".
+	// Exempt are patterns of http.ServeMux that other origins may post to, such as "POST
+	// /webhook".
 	Exempt []string
-	// Private are prefixes of secrets in paths, such as "/calendar/", or "token=", which
-	// is in the path if a question mark was escaped. The access log leaves out the rest.
+	// Private are prefixes of secrets in paths that the access log leaves out, such as
+	// "/calendar/", or "token=", which is in the path if a question mark was escaped.
 	Private []string
 	// Counted are routes, as [SetRoute] names them, that may be flooded with invalid
-	// requests, such as "/webhook". Of their 4xx answers the access log has the first per
-	// client and minute, and then the number of the others.
+	// requests, such as "/webhook". Of their 4xx answers a client's first in a minute is
+	// logged, then the number of the others.
 	Counted []string
 	// Stats counts answers; nil counts nothing.
 	Stats *Stats
 }
 
 // Handler wraps the routes. From the outside in: state of the connection, request id,
-// access log, recovery from panics, headers, time limit, protection against cross-origin
-// posts.
+// access log, recovery, headers, time limit, protection against cross-origin posts.
 func Handler(next http.Handler, opts Options) (http.Handler, error) {
 	if opts.Logger == nil || opts.ClientIP == nil {
 		return nil, errors.New("middleware: a logger and a client address are required")
@@ -96,7 +93,7 @@ type request struct {
 	planned, logged           bool
 }
 
-// requestID uses the client's X-Request-Id if it is well formed.
+// A well-formed X-Request-Id of the client's is kept.
 func requestID(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get("X-Request-Id")
@@ -108,7 +105,7 @@ func requestID(next http.Handler) http.Handler {
 	})
 }
 
-// newID returns ids that sort by time.
+// newID sorts by time.
 func newID() string {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -144,19 +141,18 @@ func RequestID(ctx context.Context) string { return from(ctx).id }
 // Address returns the client's address, or "" without a request.
 func Address(ctx context.Context) string { return from(ctx).clientIP }
 
-// Network returns the network that limits count the client by: its address, or its /64
-// for IPv6; see [ratelimit.Network]. It is "" without a request.
+// Network returns the network that limits count the client by, see [ratelimit.Network],
+// or "" without a request.
 func Network(ctx context.Context) string { return ratelimit.Network(from(ctx).clientIP) }
 
-// SetRoute sets the route for the access log. Call it in the goroutine of the request.
+// SetRoute sets the access log's route. Call it in the request's goroutine.
 func SetRoute(ctx context.Context, route string) { from(ctx).route = route }
 
-// SetUser sets the id of the user for the access log. Call it in the goroutine of the
-// request.
+// SetUser sets the access log's user id. Call it in the request's goroutine.
 func SetUser(ctx context.Context, id string) { from(ctx).user = id }
 
-// SetPlanned marks an answer with status 5xx as no error of the host. Call it in the
-// goroutine of the request.
+// SetPlanned marks a 5xx answer as no error of the host. Call it in the request's
+// goroutine.
 func SetPlanned(ctx context.Context) { from(ctx).planned = true }
 
 // SetLogged says that the handler has logged a line of its own, which replaces that of the
@@ -191,14 +187,14 @@ func recovered(next http.Handler, logger *slog.Logger) http.Handler {
 type Limits struct {
 	// Body is the largest body, in bytes.
 	Body int64
-	// Read is how long the whole body may take to arrive.
+	// Read is how long the whole body may take.
 	Read time.Duration
-	// Time ends the request's context, if Options.Timeout is not shorter.
+	// Time ends the request's context, unless Options.Timeout is shorter.
 	Time time.Duration
 }
 
-// Serve calls next within the limits. Reading a body that is too large fails with
-// *http.MaxBytesError, one that is too slow with os.ErrDeadlineExceeded.
+// Serve calls next within the limits. Reading too large a body fails with
+// *http.MaxBytesError, too slow a one with os.ErrDeadlineExceeded.
 func (l Limits) Serve(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), l.Time)
 	defer cancel()
@@ -206,15 +202,14 @@ func (l Limits) Serve(next http.Handler, w http.ResponseWriter, r *http.Request)
 	if r.Body != http.NoBody {
 		r.Body = http.MaxBytesReader(w, r.Body, l.Body)
 		// The server resets the deadline after the body. A writer without a connection
-		// returns an error and has the limit of the server.
+		// returns an error, and has the server's limit.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(l.Read))
 	}
 	next.ServeHTTP(w, r)
 }
 
-// headers sets security headers; a handler may replace them. form-action allows any https
-// address, because Chrome applies it to the redirect after a form, and Stripe's page may
-// have a custom domain.
+// Handlers may replace these headers. form-action allows any https address: Chrome
+// applies it to the redirect after a form, and Stripe's page may have a custom domain.
 func headers(next http.Handler, opts Options) http.Handler {
 	targets := strings.Join(append([]string{"'self'", "https:"}, opts.FormTargets...), " ")
 	csp := "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; form-action " + targets
@@ -234,7 +229,7 @@ func headers(next http.Handler, opts Options) http.Handler {
 	})
 }
 
-// crossOrigin refuses requests that a browser sends from another site, except reads.
+// crossOrigin refuses what a browser sends from another site, except reads.
 func crossOrigin(next http.Handler, opts Options) (http.Handler, error) {
 	protection := http.NewCrossOriginProtection()
 	for _, origin := range opts.TrustedOrigins {
@@ -251,14 +246,14 @@ func crossOrigin(next http.Handler, opts Options) (http.Handler, error) {
 	return protection.Handler(next), nil
 }
 
-// problem is the body of a JSON error, as in package api.
+// problem is a JSON error, as in package api.
 type problem struct {
 	Error     string            `json:"error"`
 	RequestID string            `json:"requestId"`
 	Fields    map[string]string `json:"fields,omitempty"`
 }
 
-// WriteError answers with a JSON error: a code, the request id, and problems by field.
+// WriteError answers with a code, the request id, and problems by field, as JSON.
 func WriteError(w http.ResponseWriter, r *http.Request, status int, code string, fields map[string]string) {
 	// Strings always encode.
 	body, _ := json.Marshal(problem{Error: code, RequestID: RequestID(r.Context()), Fields: fields})
@@ -267,8 +262,8 @@ func WriteError(w http.ResponseWriter, r *http.Request, status int, code string,
 	_, _ = w.Write(append(body, '\n'))
 }
 
-// trackClientWait marks the connection of a request while it waits for its client: from
-// the first read of the body to its end, and while the answer is sent.
+// trackClientWait marks a connection while it waits for its client: from the first read
+// of the body to its end, and while the answer is sent.
 func trackClientWait(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, ok := r.Context().Value(connKey{}).(*conn)
@@ -304,16 +299,16 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ClientIP determines the client's address behind trusted proxies. It is safe for
+// ClientIP determines clients' addresses behind trusted proxies. It is safe for
 // concurrent use.
 type ClientIP struct {
 	trusted func(peer netip.Addr) bool
 	header  realclientip.Strategy
 }
 
-// NewClientIP trusts either a number of proxies that append to X-Forwarded-For, or
-// proxies in networks. With neither the header is ignored. With a number, only a peer at
-// a loopback or private address is a proxy.
+// NewClientIP trusts a number of proxies that append to X-Forwarded-For, then only from
+// loopback and private addresses, or proxies in networks. With neither the header is
+// ignored.
 func NewClientIP(proxies int, networks []netip.Prefix) *ClientIP {
 	switch {
 	case len(networks) > 0:
@@ -339,8 +334,8 @@ func NewClientIP(proxies int, networks []netip.Prefix) *ClientIP {
 	return &ClientIP{trusted: func(netip.Addr) bool { return false }}
 }
 
-// Of returns the client's address. The header counts only if the peer is a proxy, which
-// the library does not check. With an invalid header it is the peer's address.
+// Of ignores the header unless the peer is a proxy, which the library does not check, and
+// if it is invalid: the peer's address is then the client's.
 func (c *ClientIP) Of(r *http.Request) string {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {

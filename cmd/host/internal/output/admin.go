@@ -23,7 +23,7 @@ func newMigrationJSON(m migrations.Migration) migrationJSON {
 	return migrationJSON{m.Set, m.Version, m.File, m.Applied}
 }
 
-// Migrations prints migrations and whether they are applied.
+// Migrations prints migrations and their state.
 func (p Printer) Migrations(all []migrations.Migration) error {
 	var rows [][]string
 	var lines []migrationJSON
@@ -41,13 +41,13 @@ func (p Printer) Migrations(all []migrations.Migration) error {
 	return printTable(p.Out, []string{"SET", "VERSION", "STATE", "FILE"}, rows)
 }
 
-// Migrated prints a migration that was applied.
+// Migrated prints an applied migration.
 func (p Printer) Migrated(m migrations.Migration) error {
 	m.Applied = true
 	return p.Line("applied "+m.File, newMigrationJSON(m))
 }
 
-// NothingMigrated says that no migration was pending; as JSON, that is no line.
+// NothingMigrated prints no line as JSON.
 func (p Printer) NothingMigrated() error {
 	if p.JSON {
 		return nil
@@ -102,7 +102,7 @@ func (p Printer) Users(users ...auth.Account) error {
 // Links prints bookings with their links in batches.
 type Links struct {
 	Printer
-	// URL returns the link of a booking.
+	// URL is a booking's link.
 	URL     func(id, token string) string
 	pending []booking.Booking
 	headed  bool
@@ -117,7 +117,6 @@ type linkJSON struct {
 	Link      string    `json:"link"`
 }
 
-// Add adds a booking to the batch.
 func (p *Links) Add(b booking.Booking) { p.pending = append(p.pending, b) }
 
 // Flush prints the batch.

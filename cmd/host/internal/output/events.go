@@ -31,7 +31,7 @@ func (p Printer) Entries(entries []webhook.Entry) error {
 	return printTable(p.Out, []string{"RECEIVED", "ID", "TYPE", "OUTCOME", "ATTEMPTS", "OBJECT", "ERROR"}, rows)
 }
 
-// recordJSON has the payload as text: its bytes were signed.
+// The payload is text: its bytes were signed.
 type recordJSON struct {
 	api.Entry
 	Payload string `json:"payload,omitempty"`
@@ -101,7 +101,7 @@ type replayedJSON struct {
 	Error   string          `json:"error,omitempty"`
 }
 
-// Replayed prints the result of each event as soon as it is known.
+// Replayed prints each result as soon as it is known.
 type Replayed struct {
 	Printer
 	DryRun           bool
@@ -109,7 +109,6 @@ type Replayed struct {
 	failed           error
 }
 
-// Add prints the result of an event.
 func (p *Replayed) Add(r webhook.Replayed) {
 	line := replayedJSON{ID: r.ID, Type: r.Type, Was: r.Was, Outcome: r.Outcome, Skipped: r.Skipped}
 	if r.Err != nil {
@@ -123,7 +122,7 @@ func (p *Replayed) Add(r webhook.Replayed) {
 	p.failed = errors.Join(p.failed, p.Line(line.text(p.DryRun), line))
 }
 
-// End prints the sums. left is how many more events match.
+// End prints the sums, and that left more events match.
 func (p *Replayed) End(left int) error {
 	if !p.JSON {
 		switch {
@@ -171,7 +170,7 @@ type ignoredJSON struct {
 	Ignored bool            `json:"ignored"`
 }
 
-// Ignored prints the result of each event.
+// Ignored prints a result per event.
 func (p Printer) Ignored(ignored []webhook.IgnoreResult) error {
 	left := 0
 	for _, e := range ignored {
@@ -213,7 +212,7 @@ type fetchedJSON struct {
 	Error     string          `json:"error,omitempty"`
 }
 
-// Fetched prints the events that the ledger lacked, and counts.
+// Fetched prints and counts the events that the ledger lacked.
 type Fetched struct {
 	Printer
 	DryRun                    bool
@@ -221,7 +220,6 @@ type Fetched struct {
 	failed                    error
 }
 
-// Add prints an event if the ledger lacked it.
 func (p *Fetched) Add(t payments.FetchedEvent) {
 	p.listed++
 	if !t.Missing() || t.Outcome == webhook.Duplicate {

@@ -1,6 +1,5 @@
-// Package output prints the results of the host's commands: text for people, or one JSON
-// object per line for programs. Methods return an error when an item is not settled,
-// which gives the command its exit status.
+// Package output prints the results of the host's commands, as text or one JSON object
+// per line. Methods return an error when an item is not settled, for the exit status.
 package output
 
 import (
@@ -14,13 +13,12 @@ import (
 	"unicode"
 )
 
-// Printer prints to Out: JSON lines if JSON is set, and text otherwise.
 type Printer struct {
 	Out  io.Writer
 	JSON bool
 }
 
-// Line prints a line of text, or value as JSON.
+// Line prints text, or value as JSON.
 func (p Printer) Line(text string, value any) error {
 	if p.JSON {
 		return printJSON(p.Out, value)
@@ -40,7 +38,7 @@ func printJSON[T any](out io.Writer, values ...T) error {
 	return nil
 }
 
-// printTable prints no header if it is nil.
+// A nil header is not printed.
 func printTable(out io.Writer, header []string, rows [][]string) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if header != nil {
@@ -63,7 +61,7 @@ func printFields(out io.Writer, fields [][2]string) error {
 	return table.Flush()
 }
 
-// Escape makes text safe for a terminal: one line without control characters.
+// Escape returns one line without control characters, safe for a terminal.
 func Escape(text string) string {
 	var b strings.Builder
 	for _, r := range text {
@@ -77,10 +75,8 @@ func Escape(text string) string {
 	return b.String()
 }
 
-// OneLine replaces each run of white space by one space.
 func OneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
-// truncate cuts text to one line of at most 60 characters.
 func truncate(text string) string {
 	text = OneLine(text)
 	if runes := []rune(text); len(runes) > 60 {
@@ -103,7 +99,7 @@ func yesNo(b bool) string {
 	return "no"
 }
 
-// Plural returns a number with its noun, such as "1 link" and "2 links".
+// Plural returns "1 link" or "2 links".
 func Plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what

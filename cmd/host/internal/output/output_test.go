@@ -30,7 +30,7 @@ var (
 		ObjectID: "ch_1", LastError: "bad\x1b[31m luck"}
 )
 
-// Each output is compared without the width of its columns; lines of JSON are valid.
+// Compared without the width of columns; lines of JSON are valid.
 func TestPrinter_TextAndJSON(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -176,7 +176,7 @@ func TestPrinter_TextAndJSON(t *testing.T) {
 	}
 }
 
-// A capacity that is too small is refused with the bookings in the way, in local time.
+// The bookings in the way are listed in local time.
 func TestRefusal_CapacityTooSmall(t *testing.T) {
 	t.Parallel()
 	r := booking.Resource{Slug: "court", TimeZone: "Europe/Paris"}

@@ -9,7 +9,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// paymentJSON has amounts in minor units.
+// Amounts are in minor units.
 type paymentJSON struct {
 	ID              string          `json:"id"`
 	BookingID       string          `json:"bookingId"`
@@ -105,7 +105,7 @@ func newRefundJSON(r payments.Refund) refundJSON {
 	return line
 }
 
-// Attention prints the payments and refunds that need attention, or that none does.
+// Attention prints what needs attention, or that nothing does.
 func (p Printer) Attention(found []payments.Payment, refunds []payments.Refund) error {
 	if p.JSON {
 		for _, pay := range found {
@@ -161,7 +161,7 @@ func (p Printer) Payment(pay payments.Payment, refunds []payments.Refund, disput
 	return p.Refunds(refunds)
 }
 
-// Refunds prints refunds; none is no output.
+// Refunds prints nothing without refunds.
 func (p Printer) Refunds(refunds []payments.Refund) error {
 	var rows [][]string
 	for _, r := range refunds {

@@ -28,7 +28,7 @@ type changeJSON struct {
 	To    string `json:"to,omitempty"`
 }
 
-// Applied prints the changes and warnings of one resource.
+// Applied prints one resource's changes and warnings.
 func (p Printer) Applied(a booking.Applied, dry bool) error {
 	result := "changed"
 	switch {
@@ -65,7 +65,7 @@ func (p Printer) Applied(a booking.Applied, dry bool) error {
 	return nil
 }
 
-// Refusal names the resource and, where a capacity is too small, the bookings in the way.
+// Refusal names the resource and, for too small a capacity, the bookings in the way.
 func Refusal(r booking.Resource, err error) error {
 	var small *booking.CapacityError
 	if !errors.As(err, &small) {
@@ -83,7 +83,7 @@ func Refusal(r booking.Resource, err error) error {
 	return errors.New(strings.Join(lines, "\n"))
 }
 
-// resourceJSON has the price in minor units.
+// The price is in minor units.
 type resourceJSON struct {
 	Slug     string `json:"slug"`
 	Name     string `json:"name"`
@@ -111,7 +111,7 @@ func (p Printer) Resources(all []booking.Resource) error {
 	return printTable(p.Out, []string{"SLUG", "NAME", "CAPACITY", "PRICE", "OFFERS", "TIME ZONE", "ACTIVE"}, rows)
 }
 
-// ResourceFile prints resources as resourcefile reads them, in YAML or JSON.
+// ResourceFile prints what resourcefile reads.
 func (p Printer) ResourceFile(resources []booking.Resource) error {
 	if !p.JSON {
 		return resourcefile.Write(p.Out, resources...)
