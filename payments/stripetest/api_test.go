@@ -76,7 +76,7 @@ func get(t *testing.T, url string) *http.Response {
 	return do(t, req)
 }
 
-// do sends a request without following redirects.
+// do does not follow redirects.
 func do(t *testing.T, req *http.Request) *http.Response {
 	t.Helper()
 	resp, err := http.DefaultTransport.RoundTrip(req)
@@ -92,7 +92,6 @@ func read(t *testing.T, resp *http.Response) string {
 	return string(body)
 }
 
-// keyed returns an order with an idempotency key.
 func keyed(key string) *stripe.CheckoutSessionParams {
 	p := order()
 	p.SetIdempotencyKey(key)
@@ -207,8 +206,7 @@ func TestIdempotency_KeyTooLong(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, do(t, req).StatusCode)
 }
 
-// A repeat during the first call is refused without effect, and afterwards gets the
-// stored response.
+// A repeat during the first call is refused, and afterwards gets the stored response.
 func TestIdempotency_RepeatDuringFirstCall(t *testing.T) {
 	t.Parallel()
 	reached, release := make(chan stripetest.Session), make(chan struct{})

@@ -21,7 +21,7 @@ func (s standIn) charges() charge.Client { return charge.Client{Key: secretKey, 
 
 func (s standIn) refunds() refund.Client { return refund.Client{Key: secretKey, B: s.sessions.B} }
 
-// paid creates a session of 25 euros and pays it.
+// paid is a session of 25 euros, paid.
 func (s standIn) paid(t *testing.T) stripetest.Session {
 	t.Helper()
 	sess, err := s.Pay(within(t), s.create(t).ID)
@@ -29,7 +29,7 @@ func (s standIn) paid(t *testing.T) stripetest.Session {
 	return sess
 }
 
-// types returns the types of the events after the first n, oldest first.
+// types returns the events' after the first n, oldest first.
 func (s standIn) types(n int) []string {
 	var types []string
 	for _, e := range s.Events()[n:] {
@@ -78,7 +78,6 @@ func TestCharge_OfPaidSession(t *testing.T) {
 	require.ErrorIs(t, err, stripetest.ErrNotFound, "not paid yet")
 }
 
-// get1 returns the error of a call.
 func get1[T any](_ T, err error) error { return err }
 
 func TestBalance_CountsForgotten(t *testing.T) {

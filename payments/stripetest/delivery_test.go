@@ -148,7 +148,7 @@ func TestDelivery_AdvanceEndsPause(t *testing.T) {
 	require.Len(t, s.Events()[0].Attempts, 2)
 }
 
-// An attempt that is under way while the clock is advanced ends in a pause that is over.
+// An attempt under way ends in a pause that is over.
 func TestDelivery_AdvanceDuringAttempt(t *testing.T) {
 	t.Parallel()
 	begun, release := make(chan struct{}, 3), make(chan struct{})
@@ -268,7 +268,7 @@ func TestDelivery_Plan(t *testing.T) {
 	require.NoError(t, s.WaitDelivered(within(t), events[2].ID))
 }
 
-// Neither an earlier planned pause nor a failed copy repeats an event that was delivered.
+// Neither an earlier pause nor a failed copy repeats a delivered event.
 func TestDelivery_CopyOfDeliveredEventIsNotSent(t *testing.T) {
 	t.Parallel()
 	answers := make(chan int, 10)
@@ -298,7 +298,7 @@ func TestDelivery_CopyOfDeliveredEventIsNotSent(t *testing.T) {
 	require.True(t, s.Events()[1].Delivered)
 }
 
-// heard returns the type of the next delivered event.
+// heard returns the next delivered event's type.
 func (r receiver) heard(t *testing.T) string {
 	t.Helper()
 	var e stripe.Event

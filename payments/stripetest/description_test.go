@@ -20,15 +20,13 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// These tests compare the stand-in with Stripe's published description. It is of a later
-// API version than 2023-10-16, but most fields are in both.
+// These tests compare the stand-in with Stripe's published description. It is later than
+// 2023-10-16, but most fields are in both.
 
-// hostedBefore is the difference of 2023-10-16.
 var hostedBefore = map[string]string{
 	"checkout.session.ui_mode": "hosted, its name in 2023-10-16, is called hosted_page since",
 }
 
-// In the description's version nothing differs.
 func TestDescription_FieldsOfSessions(t *testing.T) {
 	t.Parallel()
 	for version, except := range map[string]map[string]string{"": hostedBefore, described: nil} {
@@ -71,8 +69,7 @@ func TestDescription_Lists(t *testing.T) {
 	require.Equal(t, "list", object["object"])
 }
 
-// matches checks a response against its schema: names, types, null, enums and required
-// fields.
+// matches checks names, types, null, enums and required fields.
 func matches(t *testing.T, described *spec.Schema, got any, path string, except map[string]string) {
 	t.Helper()
 	if _, ok := except[path]; ok {
@@ -117,8 +114,7 @@ func matches(t *testing.T, described *spec.Schema, got any, path string, except 
 	}
 }
 
-// resolve follows references and chooses, of several schemas, the one for an id or for an
-// object.
+// resolve chooses, of several schemas, the one for an id or for an object.
 func resolve(t *testing.T, s *spec.Schema, got any) *spec.Schema {
 	t.Helper()
 	for {
@@ -165,8 +161,7 @@ func TestDescription_ParametersOfSessions(t *testing.T) {
 
 var step = regexp.MustCompile(`[^\[\]]+|\[\]`)
 
-// describes reports whether a schema has the parameter of a pattern such as
-// line_items[][price_data][currency].
+// A pattern is such as line_items[][price_data][currency].
 func describes(s *spec.Schema, pattern string) bool {
 	at := []*spec.Schema{s}
 	for _, name := range step.FindAllString(pattern, -1) {
@@ -188,8 +183,8 @@ func describes(s *spec.Schema, pattern string) bool {
 	return len(at) > 0
 }
 
-// stripe-mock accepts what the stand-in accepts; both reject the mistakes that
-// stripe-mock detects.
+// stripe-mock accepts what the stand-in accepts; both reject the mistakes that it
+// detects.
 func TestDescription_StripeMockAgreesOnSessions(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
@@ -256,7 +251,6 @@ func TestDescription_StripeMockAgreesOnSessions(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// objectAt returns the API's response to a GET.
 func (s standIn) objectAt(t *testing.T, path string) map[string]any {
 	t.Helper()
 	resp := get(t, s.url+path)

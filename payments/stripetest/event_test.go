@@ -16,7 +16,6 @@ import (
 
 func (s standIn) eventsAPI() event.Client { return event.Client{Key: secretKey, B: s.sessions.B} }
 
-// listed returns the types of the listed events.
 func (s standIn) listed(t *testing.T, params *stripe.EventListParams) []string {
 	t.Helper()
 	var types []string

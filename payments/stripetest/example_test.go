@@ -18,8 +18,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// A whole test of a shop, from the order to the webhook: the stand-in is served beside
-// it, and the shop's Stripe client and webhook handler run as in production.
+// A whole test of a shop, from the order to the webhook: the shop's Stripe client and
+// webhook handler run as in production.
 func Example() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -77,7 +77,7 @@ func Example() {
 	// the shop hears: checkout.session.completed order 7
 }
 
-// What a test of a service needs: here t stands for its *testing.T.
+// t stands for the *testing.T of a service's test.
 func ExampleStart() {
 	t := &test{}
 	defer t.end()
@@ -106,8 +106,8 @@ func ExampleStart() {
 	// paid: paid
 }
 
-// Wrapping the handler injects faults. Here the session is created and the response lost:
-// the worst case, for which idempotency keys exist. Stripe's client retries.
+// Wrapping the handler injects faults. The session is created and the response lost: the
+// case for which idempotency keys exist. Stripe's client retries.
 func ExampleServer_ServeHTTP_lostAnswer() {
 	stand, err := stripetest.New(stripetest.Options{SecretKey: "sk_test_example"})
 	if err != nil {
@@ -140,7 +140,6 @@ func ExampleServer_ServeHTTP_lostAnswer() {
 	// sessions: 1
 }
 
-// boatTour is the order of the examples.
 func boatTour() *stripe.CheckoutSessionParams {
 	return &stripe.CheckoutSessionParams{
 		Mode:              stripe.String("payment"),
@@ -159,9 +158,9 @@ func boatTour() *stripe.CheckoutSessionParams {
 	}
 }
 
-// Refunds where they go wrong: the call's response is lost, the bank returns the money a
-// day later, and the webhooks come in the wrong order. In the end the shop's books are
-// compared with the stand-in's.
+// Refunds that go wrong: the call's response is lost, the bank returns the money a day
+// later, and the webhooks come in the wrong order. The shop's books agree with the
+// stand-in's in the end.
 func Example_refund() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -197,8 +196,7 @@ func Example_refund() {
 		panic(err)
 	}
 
-	// The shop refunds; the connection is reset after the effect, and Stripe's client
-	// retries.
+	// The connection is reset after the effect, and Stripe's client retries.
 	stand.HoldDelivery()
 	stand.MakeRefundsPending(1)
 	lost := stand.Fault(func(r *http.Request) bool { return r.URL.Path == "/v1/refunds" }, stripetest.ResetAfter, 1)

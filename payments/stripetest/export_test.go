@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// The parameters of each endpoint, to compare with Stripe's description.
+// The parameters of each endpoint, to compare with the description.
 var (
 	CreateParameters   = createParameters
 	ExpireParameters   = expireParameters
@@ -24,13 +24,12 @@ var (
 	EndpointListParameters = endpointListParameters
 )
 
-// Keep sets how many objects of each kind are kept. Call it before using the server.
+// Call Keep before using the server.
 func (s *Server) Keep(n int) { s.keep = n }
 
-// LookAgain sets how often Run reads the clock. Call it before Run.
+// Call LookAgain before Run.
 func (s *Server) LookAgain(d time.Duration) { s.lookAgain = d }
 
-// WaitAttempted waits until a delivery of every event has been attempted.
 func (s *Server) WaitAttempted(ctx context.Context) error {
 	return s.await(ctx, func() (bool, error) {
 		for e := range s.events.newestFirst() {

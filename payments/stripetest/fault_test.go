@@ -20,8 +20,8 @@ func creations(r *http.Request) bool {
 	return r.Method == "POST" && r.URL.Path == "/v1/checkout/sessions"
 }
 
-// Each kind fires once, with or without its effect; a repeat with the same key then
-// creates the one session, except after a stored 500.
+// Each fires once, with or without its effect; a repeat with the key then creates the one
+// session, except after a stored 500.
 func TestFault_Kinds(t *testing.T) {
 	t.Parallel()
 	status := func(code int) func(*testing.T, error) {
@@ -97,8 +97,7 @@ func TestFault_HangContinuesAfterRelease(t *testing.T) {
 	}
 }
 
-// Closing the web server waits for its calls, so it returns only once the stand-in has
-// noticed that the client disconnected.
+// Closing the web server waits until the stand-in has noticed the disconnect.
 func TestFault_HangEndsWithClient(t *testing.T) {
 	t.Parallel()
 	for kind, effect := range map[stripetest.FaultKind]int{stripetest.HangBefore: 0, stripetest.HangAfter: 1} {
@@ -119,9 +118,8 @@ func TestFault_HangEndsWithClient(t *testing.T) {
 	}
 }
 
-// M2: A call that hangs during its execution takes effect although its client
-// disconnected; until then a repeat with its key is a 409, afterwards it gets the stored
-// response.
+// M2: The call takes effect although its client disconnected; a repeat with its key is a
+// 409 until then, and gets the stored response afterwards.
 func TestFault_HangDuringKeepsKeyInUse(t *testing.T) {
 	t.Parallel()
 	for given, answered := range map[string]string{"": "invalid_request_error",

@@ -15,7 +15,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// intentOf are the parameters of an intent of 25 euros.
+// intentOf is an intent of 25 euros.
 func intentOf(change map[string]string) *stripe.PaymentIntentParams {
 	p := &stripe.PaymentIntentParams{}
 	sent := map[string]string{"amount": "2500", "currency": "EUR", "metadata[booking_id]": "booking-1"}
@@ -35,7 +35,6 @@ func (s standIn) intent(t *testing.T) *stripe.PaymentIntent {
 	return made
 }
 
-// typesOf returns the types of the events about an intent, in order.
 func (s standIn) typesOf(intent string) (types []string) {
 	for _, e := range s.Events() {
 		if e.IntentID == intent {

@@ -169,7 +169,6 @@ func TestPay_OneOfManyAtOnce(t *testing.T) {
 	require.Len(t, s.Events(), 1)
 }
 
-// The customer pays before the response to the call that created the session.
 func TestPay_WebhookBeforeCreateIsAnswered(t *testing.T) {
 	t.Parallel()
 	var server *stripetest.Server
@@ -190,7 +189,6 @@ func TestPay_WebhookBeforeCreateIsAnswered(t *testing.T) {
 	require.Equal(t, stripe.CheckoutSessionStatusOpen, sess.Status, "the answer says what was true when it was made")
 }
 
-// press submits one of the page's buttons.
 func press(t *testing.T, page, action string, fields ...string) *http.Response {
 	t.Helper()
 	form := url.Values{"action": {action}}

@@ -14,7 +14,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// of returns the parameters to refund a session's payment; amount 0 means all of it.
+// of refunds a session's payment; amount 0 means all of it.
 func of(sess stripetest.Session, amount int64) *stripe.RefundParams {
 	p := &stripe.RefundParams{PaymentIntent: &sess.PaymentIntentID}
 	if amount > 0 {
@@ -198,7 +198,7 @@ func TestListRefunds_NewestFirst(t *testing.T) {
 	require.Equal(t, 404, get(t, s.url+"/v1/refunds?starting_after=re_none").StatusCode)
 }
 
-// The events arrive before the response to the call that made the refund.
+// Before the response to the call that made the refund.
 func TestRefund_EventsBeforeAnswer(t *testing.T) {
 	t.Parallel()
 	r := receive(t, answering(http.StatusOK))

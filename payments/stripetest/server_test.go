@@ -17,8 +17,7 @@ import (
 	"github.com/stripe/stripe-go/v76/webhookendpoint"
 )
 
-// Sessions, events and idempotency keys are bounded, since a development host runs for
-// weeks.
+// Bounded, since a development host runs for weeks.
 func TestServer_ForgetsTheOldest(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
@@ -71,7 +70,7 @@ func TestRun_ExpiresSessions(t *testing.T) {
 	require.Len(t, s.Events(), 1)
 }
 
-// Even without Run, a session past its end is not shown as open and cannot be paid.
+// Even without Run.
 func TestServer_ExpiredSessionIsNeverOpen(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{})
@@ -86,8 +85,7 @@ func TestServer_ExpiredSessionIsNeverOpen(t *testing.T) {
 	require.Equal(t, "checkout.session.expired", s.Events()[0].Type)
 }
 
-// The receiver's clock has not moved: a signature with the advanced time would be in its
-// future.
+// With the advanced time, a signature would be in the receiver's future.
 func TestAdvance_SignaturesKeepTheirTime(t *testing.T) {
 	t.Parallel()
 	r := receive(t, answering(http.StatusOK))
@@ -142,8 +140,7 @@ func (f *test) end() {
 	}
 }
 
-// The handler is added after the start, at the default path or another, and verifies with
-// the constant.
+// The handler is added after the start, at the default path or another.
 func TestStart_DeliversToTheHandler(t *testing.T) {
 	t.Parallel()
 	for path, opts := range map[string][]stripetest.Options{
@@ -168,7 +165,6 @@ func TestStart_DeliversToTheHandler(t *testing.T) {
 	}
 }
 
-// When the test has ended, no handler runs and nothing listens.
 func TestStart_EndsWithItsTest(t *testing.T) {
 	t.Parallel()
 	f := &test{}

@@ -161,7 +161,6 @@ func TestCreateSession_ParametersAreValidated(t *testing.T) {
 	}
 }
 
-// in returns a line item in another currency.
 func in(currency, amount string) map[string]string {
 	return map[string]string{"line_items[0][price_data][currency]": currency,
 		"line_items[0][price_data][unit_amount]": amount}
@@ -194,8 +193,7 @@ func metadata(n int) map[string]string {
 	return pairs
 }
 
-// post creates a session from raw parameters, which stripe-go would reject, and returns
-// the error or nil.
+// post sends raw parameters, which stripe-go would reject.
 func post(t *testing.T, s standIn, form url.Values) *stripe.Error {
 	t.Helper()
 	params := &stripe.CheckoutSessionParams{}

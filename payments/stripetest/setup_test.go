@@ -28,7 +28,6 @@ type standIn struct {
 	sessions session.Client
 }
 
-// start serves a stand-in at the root of a loopback port.
 func start(t *testing.T, opts stripetest.Options) standIn {
 	t.Helper()
 	opts.SecretKey = secretKey
@@ -42,7 +41,6 @@ func start(t *testing.T, opts stripetest.Options) standIn {
 	return standIn{Server: server, url: web.URL, sessions: client(web.URL, secretKey)}
 }
 
-// run runs Run until the test ends.
 func (s standIn) run(t *testing.T) standIn {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -55,7 +53,7 @@ func (s standIn) run(t *testing.T) standIn {
 	return s
 }
 
-// client is stripe-go without its retries, which would hide what is tested.
+// client has no retries, which would hide what is tested.
 func client(url, key string) session.Client {
 	return session.Client{Key: key, B: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
 		URL:               &url,
@@ -91,7 +89,6 @@ func order() *stripe.CheckoutSessionParams {
 	return p
 }
 
-// create creates a session with the client.
 func (s standIn) create(t *testing.T) *stripe.CheckoutSession {
 	t.Helper()
 	sess, err := s.sessions.New(order())
@@ -120,7 +117,7 @@ type receiver struct {
 	deliveries chan delivery
 }
 
-// receive starts a receiver; h answers after the body was read.
+// h answers after the body was read.
 func receive(t *testing.T, h http.HandlerFunc) receiver {
 	t.Helper()
 	got := make(chan delivery, 1000)
@@ -149,7 +146,6 @@ func answering(status int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
 }
 
-// clock is a clock that only the test moves.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -175,7 +171,6 @@ func (c *clock) Add(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// stripeError returns err as stripe-go's error.
 func stripeError(t *testing.T, err error) *stripe.Error {
 	t.Helper()
 	var e *stripe.Error

@@ -14,7 +14,7 @@ import (
 // described is the version of Stripe's published description that the tests have.
 const described = "2026-08-26.dahlia"
 
-// objectIn returns an object as the API shows it to a version; "" sends no header.
+// With version "" no header is sent.
 func (s standIn) objectIn(t *testing.T, path, version string) (object map[string]any, answered string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, nil)
@@ -32,8 +32,8 @@ func (s standIn) objectIn(t *testing.T, path, version string) (object map[string
 	return object, resp.Header.Get("Stripe-Version")
 }
 
-// An account's version is that of its events and of answers to calls that name none; a
-// call may name another. An event stays as it was made.
+// The account's version is for its events and for calls that name none. An event stays as
+// it was made.
 func TestVersion_OfTheAccountAndOfTheCall(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{APIVersion: described})
@@ -65,7 +65,6 @@ func TestVersion_OfTheAccountAndOfTheCall(t *testing.T) {
 	require.Equal(t, "hosted", event["data"].(map[string]any)["object"].(map[string]any)["ui_mode"])
 }
 
-// The version of the call that makes a payment decides how it is captured by default.
 func TestVersion_CaptureMethod(t *testing.T) {
 	t.Parallel()
 	s := start(t, stripetest.Options{APIVersion: described})

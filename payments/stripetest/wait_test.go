@@ -18,8 +18,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// Without Run, Pay returns ErrNoAnswer after ten seconds (of a synctest clock), and the
-// session is paid.
+// After ten seconds of a synctest clock, and the session is paid.
 func TestPay_NoAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -59,7 +58,7 @@ func TestResend_DeliveredEvent(t *testing.T) {
 		if first.CompareAndSwap(false, true) {
 			return
 		}
-		// Each delivery is answered after all have arrived: they are sent concurrently.
+		// Each is answered after all have arrived: they are sent concurrently.
 		all.Done()
 		all.Wait()
 	})

@@ -72,7 +72,7 @@ func (r *receiver) receive(body []byte, signature string) error {
 	return nil
 }
 
-// types are the types of events that the stand-in's source emits.
+// types are those that the stand-in's source emits.
 func types(t *testing.T) (list []string) {
 	t.Helper()
 	files, err := filepath.Glob("../*.go")
@@ -110,8 +110,8 @@ func params() *stripe.CheckoutSessionCreateParams {
 	}
 }
 
-// Every type of event that the stand-in makes passes the newest ConstructEvent and
-// decodes into its type; the newest client reads what it expects.
+// Each passes the newest ConstructEvent and decodes into its type; the newest client
+// reads what it expects.
 func TestConstructEvent_EveryType(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
@@ -184,8 +184,8 @@ func TestConstructEvent_EveryType(t *testing.T) {
 	require.Equal(t, stripe.DisputeStatusWon, r.seen["charge.dispute.closed"].(*stripe.Dispute).Status)
 }
 
-// With the default version the newest ConstructEvent refuses the events, although their
-// signatures are right: the reason for Options.APIVersion.
+// The newest ConstructEvent refuses the events, although their signatures are right: the
+// reason for Options.APIVersion.
 func TestConstructEvent_DefaultVersionRefused(t *testing.T) {
 	t.Parallel()
 	r := &receiver{seen: map[stripe.EventType]any{}}
