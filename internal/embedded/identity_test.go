@@ -123,7 +123,7 @@ func twice(t *testing.T, dir string, as *syscall.SysProcAttr) {
 	}
 }
 
-// ordinary gives the folder to nobody if this is root, else to this user.
+// ordinary gives the folder to the user nobody if this is root, else to this one.
 func ordinary(t *testing.T, dir string) *syscall.SysProcAttr {
 	t.Helper()
 	if os.Geteuid() != 0 {
