@@ -10,11 +10,12 @@ import (
 
 	"github.com/booking-platform/booking-platform/api"
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
 // The API below a prefix of a plain http.ServeMux.
 func Example() {
-	db, closeDB := exampleDatabase()
+	db, closeDB := testdb.Example()
 	defer closeDB()
 
 	a, err := api.New(deps(db), api.Options{URL: "https://example.com/booking"})

@@ -5,11 +5,14 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"strings"
 
 	"github.com/booking-platform/booking-platform/auth"
+	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
 // customers are users in a table with its own ids and roles.
@@ -54,7 +57,7 @@ func lock(ctx context.Context, db *sql.DB, a *auth.Auth, id string, fraud func()
 
 // Sessions for the users of another table, authenticated by single sign-on.
 func Example_singleSignOn() {
-	db, done := exampleDatabase() // opened elsewhere, with the tables of migrations.Auth
+	db, done := testdb.Example() // opened elsewhere, with the tables of migrations.Auth
 	defer done()
 	ctx := context.Background()
 	_, err := db.ExecContext(ctx, `
@@ -118,4 +121,18 @@ func browser(server *httptest.Server) *http.Client {
 		panic(err)
 	}
 	return &http.Client{Jar: jar, Transport: server.Client().Transport}
+}
+
+// get prints a response.
+func get(c *http.Client, url string) {
+	resp, err := c.Get(url)
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(resp.StatusCode, strings.TrimSpace(string(body)))
 }

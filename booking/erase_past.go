@@ -2,8 +2,10 @@ package booking
 
 import (
 	"context"
-	"sync"
+	"slices"
 	"time"
+
+	"github.com/booking-platform/booking-platform/internal/periodic"
 )
 
 // pastPage is how many bookings one statement of ErasePast reads.
@@ -11,21 +13,6 @@ const pastPage = 2000
 
 // erasePastFor bounds a run of ErasePast, so that it ends before its timeout.
 const erasePastFor = 40 * time.Second
-
-// pastWalk remembers how far ErasePast has come, so that a run does not read again what
-// earlier runs of this process have erased.
-type pastWalk struct {
-	mu sync.Mutex
-	// at is where the walk continues, and first the first booking since its beginning that
-	// keeps its customer. done is true at the end of a walk.
-	at, first pastPosition
-	kept      bool
-}
-
-type pastPosition struct {
-	start time.Time
-	id    string
-}
 
 const pastSQL = `
 SELECT b.id::text AS id, lower(b.during) AS starts_at, ` + overSQL + ` AND ` + personalSQL + ` AS due,
@@ -58,39 +45,20 @@ func (s *Store) ErasePast(ctx context.Context) (int, error) {
 	if s.personalDataFor == 0 {
 		return 0, nil
 	}
-	s.past.mu.Lock()
-	defer s.past.mu.Unlock()
-	erased := 0
-	for began := time.Now(); ; {
-		n, more, err := s.erasePage(ctx, &s.past)
-		erased += n
-		if err != nil {
-			return erased, wrap(ctx, "erase past bookings", err)
-		}
-		if !more {
-			break
-		}
-		if time.Since(began) > erasePastFor {
-			return erased, nil
-		}
-	}
-	return erased, nil
+	erased, err := s.past.Run(erasePastFor, pastPage, func(after periodic.Place) (int, []periodic.Visit, error) {
+		return s.erasePage(ctx, after)
+	})
+	return erased, wrap(ctx, "erase past bookings", err)
 }
 
-// erasePage erases a page of bookings. more is false at the end of the walk, which then
-// begins again with the first booking that kept its customer.
-func (s *Store) erasePage(ctx context.Context, w *pastWalk) (erased int, more bool, err error) {
-	at := w.at
-	if at.id == "" {
-		at = pastPosition{time.Unix(0, 0).UTC(), "00000000-0000-0000-0000-000000000000"}
-	}
+func (s *Store) erasePage(ctx context.Context, after periodic.Place) (erased int, visits []periodic.Visit, err error) {
 	var rows []pastRow
 	err = s.read(ctx, func(q Querier) (err error) {
-		rows, err = selectAll[pastRow](ctx, q, pastSQL, s.personalDataFor.Seconds(), at.start, at.id, pastPage)
+		rows, err = selectAll[pastRow](ctx, q, pastSQL, s.personalDataFor.Seconds(), after.Start, after.ID, pastPage)
 		return err
 	})
 	if err != nil {
-		return 0, false, err
+		return 0, nil, err
 	}
 	var due []string
 	for _, row := range rows {
@@ -102,34 +70,20 @@ func (s *Store) erasePage(ctx context.Context, w *pastWalk) (erased int, more bo
 	if len(due) > 0 && s.keepPersonalData != nil {
 		keep, err := s.keepPersonalData(ctx, due)
 		if err != nil {
-			return 0, false, err
+			return 0, nil, err
 		}
 		for _, id := range keep {
 			kept[id] = true
 		}
 	}
-	var erase []string
-	for _, id := range due {
-		if !kept[id] {
-			erase = append(erase, id)
-		}
-	}
-	done, err := s.Erase(ctx, erase, EraseOptions{})
+	due = slices.DeleteFunc(due, func(id string) bool { return kept[id] })
+	done, err := s.Erase(ctx, due, EraseOptions{})
 	if err != nil {
-		return done.Bookings, false, err
+		return done.Bookings, nil, err
 	}
 	for _, row := range rows {
-		if !w.kept && (row.Later || kept[row.ID]) {
-			// The next walk begins before this booking.
-			w.kept, w.first = true, w.at
-		}
-		w.at = pastPosition{row.StartsAt.UTC(), row.ID}
+		visits = append(visits, periodic.Visit{Place: periodic.Place{Start: row.StartsAt.UTC(), ID: row.ID},
+			Again: row.Later || kept[row.ID]})
 	}
-	if len(rows) == pastPage {
-		return done.Bookings, true, nil
-	}
-	if w.kept {
-		w.at, w.kept = w.first, false
-	}
-	return done.Bookings, false, nil
+	return done.Bookings, visits, nil
 }

@@ -100,7 +100,7 @@ type Store struct {
 
 	personalDataFor  time.Duration
 	keepPersonalData func(context.Context, []string) ([]string, error)
-	past             pastWalk
+	past             periodic.Walk
 }
 
 // New returns a store on a database that has the set Booking of package migrations,

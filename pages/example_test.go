@@ -7,12 +7,13 @@ import (
 	"net/http/httptest"
 	"regexp"
 
+	"github.com/booking-platform/booking-platform/internal/testdb"
 	"github.com/booking-platform/booking-platform/pages"
 )
 
 // The pages below a prefix of a plain http.ServeMux.
 func Example() {
-	db, closeDB := exampleDatabase()
+	db, closeDB := testdb.Example()
 	defer closeDB()
 
 	p, err := pages.New(deps(db), pages.Options{URL: "https://example.com/booking"})

@@ -3,7 +3,6 @@ package pages_test
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"testing"
 	"time"
 
@@ -16,25 +15,6 @@ import (
 )
 
 func TestMain(m *testing.M) { testdb.Main(m) }
-
-// exampleTB is the testing.TB of an Example, which has no test: a failure panics.
-type exampleTB struct {
-	testing.TB
-	cleanups []func()
-}
-
-func (*exampleTB) Helper()                           {}
-func (e *exampleTB) Cleanup(f func())                { e.cleanups = append(e.cleanups, f) }
-func (*exampleTB) Errorf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
-
-func exampleDatabase() (db *sql.DB, closeDB func()) {
-	e := &exampleTB{}
-	return testdb.New(e), func() {
-		for n := len(e.cleanups) - 1; n >= 0; n-- {
-			e.cleanups[n]()
-		}
-	}
-}
 
 const baseURL = "https://example.com/booking"
 

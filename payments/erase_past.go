@@ -2,12 +2,10 @@ package payments
 
 import (
 	"context"
-	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/periodic"
 )
 
 // pastPage is how many bookings one statement of ErasePast reads.
@@ -15,22 +13,6 @@ const pastPage = 2000
 
 // erasePastFor bounds a run of ErasePast, so that it ends before its timeout.
 const erasePastFor = 40 * time.Second
-
-// pastWalk remembers how far ErasePast has come, so that a run does not read again what
-// earlier runs of this process have erased.
-type pastWalk struct {
-	mu sync.Mutex
-	// at is where the walk continues, and first the booking before the first one of it
-	// that has a payment which was not erased.
-	at, first pastPosition
-	kept      bool
-}
-
-// pastPosition is a booking in the order of the walk.
-type pastPosition struct {
-	start time.Time
-	id    string
-}
 
 const pastSQL = `
 SELECT b.id::text, lower(b.during), EXISTS (
@@ -44,7 +26,7 @@ ORDER BY lower(b.during), b.id
 LIMIT $4::integer`
 
 type pastBooking struct {
-	pastPosition
+	periodic.Place
 	personal, past bool
 }
 
@@ -60,61 +42,41 @@ func (p *Payments) ErasePast(ctx context.Context) (int, error) {
 	if p.opts.PersonalDataFor == 0 {
 		return 0, nil
 	}
-	p.past.mu.Lock()
-	defer p.past.mu.Unlock()
-	erased := 0
-	for began := time.Now(); ; {
-		n, more, err := p.erasePage(ctx, &p.past)
-		erased += n
-		if err != nil || !more || time.Since(began) > erasePastFor {
-			return erased, err
-		}
-	}
+	return p.past.Run(erasePastFor, pastPage, func(after periodic.Place) (int, []periodic.Visit, error) {
+		return p.erasePage(ctx, after)
+	})
 }
 
-// erasePage erases the payments of a page of bookings. more is false at the end of the
-// walk, which then begins again with the first booking that was kept.
-func (p *Payments) erasePage(ctx context.Context, w *pastWalk) (erased int, more bool, err error) {
-	if w.at.id == "" {
-		w.at = pastPosition{time.Unix(0, 0).UTC(), uuid.Nil.String()}
-	}
-	page, err := p.pastBookings(ctx, w.at)
+func (p *Payments) erasePage(ctx context.Context, after periodic.Place) (erased int, visits []periodic.Visit,
+	err error) {
+	page, err := p.pastBookings(ctx, after)
 	if err != nil {
-		return 0, false, err
+		return 0, nil, err
 	}
 	var due []string
 	for _, b := range page {
 		if b.personal && b.past {
-			due = append(due, b.id)
+			due = append(due, b.ID)
 		}
 	}
 	done, err := p.Erase(ctx, due, EraseOptions{})
 	if err != nil {
-		return done.Payments, false, err
+		return done.Payments, nil, err
 	}
 	kept := map[string]bool{}
 	for _, u := range done.Unsettled {
 		kept[u.BookingID] = true
 	}
 	for _, b := range page {
-		if !w.kept && (b.personal && !b.past || kept[b.id]) {
-			w.kept, w.first = true, w.at
-		}
-		w.at = b.pastPosition
+		visits = append(visits, periodic.Visit{Place: b.Place, Again: b.personal && !b.past || kept[b.ID]})
 	}
-	if len(page) == pastPage {
-		return done.Payments, true, nil
-	}
-	if w.kept {
-		w.at, w.kept = w.first, false
-	}
-	return done.Payments, false, nil
+	return done.Payments, visits, nil
 }
 
-func (p *Payments) pastBookings(ctx context.Context, after pastPosition) (page []pastBooking, err error) {
+func (p *Payments) pastBookings(ctx context.Context, after periodic.Place) (page []pastBooking, err error) {
 	err = p.read(ctx, "list past bookings", func(q booking.Querier) error {
 		page = nil
-		rows, err := q.QueryContext(ctx, pastSQL, p.opts.PersonalDataFor.Seconds(), after.start, after.id, pastPage,
+		rows, err := q.QueryContext(ctx, pastSQL, p.opts.PersonalDataFor.Seconds(), after.Start, after.ID, pastPage,
 			p.account)
 		if err != nil {
 			return err
@@ -122,7 +84,7 @@ func (p *Payments) pastBookings(ctx context.Context, after pastPosition) (page [
 		defer func() { _ = rows.Close() }()
 		for rows.Next() {
 			var b pastBooking
-			if err := rows.Scan(&b.id, &b.start, &b.personal, &b.past); err != nil {
+			if err := rows.Scan(&b.ID, &b.Start, &b.personal, &b.past); err != nil {
 				return err
 			}
 			page = append(page, b)

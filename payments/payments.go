@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/periodic"
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
@@ -161,7 +162,7 @@ type Payments struct {
 	fetching    sync.Mutex
 	fetchCursor string
 
-	past pastWalk
+	past periodic.Walk
 
 	// registered has the receivers given to Register as keys.
 	registered sync.Map

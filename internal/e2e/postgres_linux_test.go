@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
 // postgres is a server of this machine's programs to be killed, stopped and promoted.
@@ -68,7 +70,7 @@ func (p *postgres) start() {
 	p.t.Helper()
 	_ = os.Remove(filepath.Join(p.data(), "postmaster.pid"))
 	cmd := p.command("/bin/sh", "-c", `"$@" & cat >/dev/null; kill -QUIT $! 2>/dev/null; wait $!`, "sh",
-		program(p.t, "postgres"), "-D", p.data(),
+		testdb.Program(p.t, "postgres"), "-D", p.data(),
 		"-p", strconv.Itoa(p.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c",
 		"fsync=off", "-c", "timezone=UTC")
 	log, err := os.OpenFile(filepath.Join(p.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -172,7 +174,7 @@ func (p *postgres) data() string { return filepath.Join(p.dir, "data") }
 
 func (p *postgres) program(name string, args ...string) {
 	p.t.Helper()
-	out, err := p.command(program(p.t, name), args...).CombinedOutput()
+	out, err := p.command(testdb.Program(p.t, name), args...).CombinedOutput()
 	require.NoError(p.t, err, string(out))
 }
 
@@ -214,18 +216,6 @@ func serverFolder(t *testing.T) string {
 		require.NoError(t, os.Chown(dir, int(uid), int(gid)))
 	}
 	return dir
-}
-
-// program is the newest of this machine.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	if path, err := exec.LookPath(name); err == nil {
-		return path
-	}
-	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
-	require.NoError(t, err)
-	require.NotEmpty(t, found, "%s is not on this machine: install postgresql", name)
-	return found[len(found)-1]
 }
 
 func freePort(t *testing.T) int {

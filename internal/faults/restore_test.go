@@ -154,13 +154,7 @@ func (w *testEnv) checkInvariantsWithout(session string) {
 
 func program(t *testing.T, name string, args ...string) {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
-		require.NotEmpty(t, found, "%s not found: install postgresql-client", name)
-		path = found[len(found)-1]
-	}
-	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd := exec.CommandContext(t.Context(), testdb.Program(t, name), args...)
 	cmd.Env = os.Environ()
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"testing"
@@ -50,6 +52,26 @@ func New(t testing.TB) *sql.DB {
 	t.Helper()
 	return Open(t, PQ, URL(t))
 }
+
+// Example returns a database with all migrations for an Example, which has no test: a
+// failure panics. The caller calls end at the end.
+func Example() (db *sql.DB, end func()) {
+	e := &exampleTB{}
+	return New(e), func() {
+		for n := len(e.cleanups) - 1; n >= 0; n-- {
+			e.cleanups[n]()
+		}
+	}
+}
+
+type exampleTB struct {
+	testing.TB
+	cleanups []func()
+}
+
+func (*exampleTB) Helper()                           {}
+func (e *exampleTB) Cleanup(f func())                { e.cleanups = append(e.cleanups, f) }
+func (*exampleTB) Errorf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
 // Empty returns a new database without a schema of this project, through lib/pq. It is
 // closed and dropped when the test ends.
@@ -146,4 +168,17 @@ func eachDriver(t *testing.T, databaseURL func(testing.TB) string, f func(t *tes
 			f(t, Open(t, d, databaseURL(t)))
 		})
 	}
+}
+
+// Program returns the path of one of Postgres's programs, such as pg_dump: that on PATH, or
+// the newest of this machine.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	if path, err := exec.LookPath(name); err == nil {
+		return path
+	}
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
+	require.NoError(t, err)
+	require.NotEmpty(t, found, "%s is not on this machine: install postgresql", name)
+	return found[len(found)-1]
 }
