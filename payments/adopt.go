@@ -30,9 +30,9 @@ func (e *AmountError) Error() string {
 // Adopt binds a PaymentIntent (pi_…) that the caller made at Stripe, for a Payment
 // Element say, to a held booking. From then on it is a payment like a Checkout: its
 // events confirm the booking, late money takes the slot again or is refunded in full,
-// another amount is parked, refunds and disputes are recorded, and
-// [Payments.ReconcilePayments] asks Stripe if no event comes. When the hold ends,
-// [Payments.ExpireSessions] cancels the PaymentIntent.
+// another amount is parked, refunds and disputes are recorded,
+// [Payments.ReconcilePayments] asks Stripe if no event comes, and
+// [Payments.ExpireSessions] cancels it when the hold ends.
 //
 //	intent, err := paymentintent.New(…)            // metadata: booking_id
 //	payment, err := p.Adopt(ctx, b.ID, intent.ID)
@@ -40,12 +40,10 @@ func (e *AmountError) Error() string {
 //
 // Adopt before the customer can pay, and set the booking's id as booking_id in the
 // PaymentIntent's metadata: an event that is faster than Adopt is then kept as unmatched
-// and retried; without the metadata it is ignored. Either way Adopt reads the
-// PaymentIntent from Stripe and applies what it finds, so that no event is needed. Stripe
-// must capture it automatically, or the caller before the hold ends.
-//
-// Refunds reverse the transfer to its Connect destination and the application fee that it
-// has when it is adopted.
+// and retried; without it, ignored. Either way Adopt reads the PaymentIntent from Stripe
+// and applies what it finds, so that no event is needed. Stripe must capture it
+// automatically, or the caller before the hold ends. Refunds reverse the transfer to its
+// Connect destination and the application fee that it has when adopted.
 //
 // One PaymentIntent pays for one booking, and a booking has one open payment at a time. A
 // repeat returns the same payment. Adopt must not be called in a transaction: it calls
@@ -85,8 +83,8 @@ func (p *Payments) Adopt(ctx context.Context, bookingID, paymentIntentID string)
 	return p.Get(ctx, pay.ID)
 }
 
-// readAdoptable reads a PaymentIntent from Stripe, or a Checkout Session if id is one or
-// is its PaymentIntent.
+// readAdoptable reads a PaymentIntent, or a Checkout Session if id is one or is its
+// PaymentIntent.
 func (p *Payments) readAdoptable(ctx context.Context, id string) (stripeState, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
@@ -128,8 +126,7 @@ func (p *Payments) readEither(ctx context.Context, id string) (stripeState, erro
 	return state, list.Err()
 }
 
-// readLostSession also reads the session's PaymentIntent, which says what a refund
-// reverses.
+// readLostSession also reads the PaymentIntent, which says what a refund reverses.
 func (p *Payments) readLostSession(ctx context.Context, id string) (stripeState, error) {
 	state, err := p.readSession(ctx, id)
 	if err != nil || state.intent == "" {
@@ -143,7 +140,7 @@ func (p *Payments) readLostSession(ctx context.Context, id string) (stripeState,
 	return state, nil
 }
 
-// reversed notes a Connect destination and an application fee, which a refund reverses.
+// A refund reverses a Connect destination and an application fee.
 func (s *stripeState) reversed(found *stripe.PaymentIntent) {
 	s.transfer, s.fee = found.TransferData != nil, found.ApplicationFeeAmount > 0
 }
@@ -152,9 +149,9 @@ const adoptedSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments
 WHERE p.stripe_payment_intent_id = nullif($1::text, '') OR p.stripe_session_id = nullif($2::text, '')
 ORDER BY p.id LIMIT 1`
 
-// $8 is true for money that came or is on its way, which is adopted in any case. It is
-// completed at once, because another payment of the booking may be open. Otherwise the
-// booking needs a running hold and no other payment.
+// $8 is true for money that came or is on its way, which is adopted in any case, and
+// completed at once, because another payment may be open. Otherwise the booking needs a
+// running hold and no other payment.
 const adoptSQL = `
 INSERT INTO booking_platform.payments AS p (id, booking_id, kind, stripe_session_id, stripe_payment_intent_id,
 	checkout_url, amount_minor, currency, parameters, account, completed, session_expires_at, asked_at, refunds_unknown)
@@ -170,8 +167,7 @@ WHERE b.id = $2::uuid AND b.amount_minor > 0 AND ($8::boolean OR b.status = 'pen
 ON CONFLICT DO NOTHING
 RETURNING ` + paymentColumns
 
-// adopt inserts the payment of a locked booking, or finds it, and applies what Stripe
-// shows.
+// adopt inserts or finds the payment of a locked booking, and applies what Stripe shows.
 func (p *Payments) adopt(ctx context.Context, q booking.Querier, bookings *booking.Tx, b booking.Booking,
 	found stripeState) (Payment, error) {
 	pay, err := scanPayment(q.QueryRowContext(ctx, adoptedSQL, found.intent, found.session.ID))
@@ -243,8 +239,7 @@ func (s stripeState) kind() Kind {
 	return KindIntent
 }
 
-// paymentID returns the id of a new row. A Checkout Session whose row was lost gets the
-// id that its events name.
+// A Checkout Session whose row was lost gets the id that its events name.
 func (s stripeState) paymentID(ctx context.Context, q booking.Querier) (string, error) {
 	if isID(s.reference) {
 		var known bool
@@ -267,7 +262,6 @@ func (p *Payments) getIntent(ctx context.Context, id string) (*stripe.PaymentInt
 	return p.intents.Get(id, params)
 }
 
-// intentState reads an adopted PaymentIntent from Stripe.
 func (p *Payments) intentState(ctx context.Context, pay Payment) (stripeState, error) {
 	found, err := p.getIntent(ctx, pay.PaymentIntentID)
 	if p.gone(err) {
@@ -279,9 +273,8 @@ func (p *Payments) intentState(ctx context.Context, pay Payment) (stripeState, e
 	return p.stateOfIntent(found, pay.completed), nil
 }
 
-// stateOfIntent returns the state of a PaymentIntent
-// (https://docs.stripe.com/payments/paymentintents/lifecycle). processing says that a
-// delayed payment was known to be processing.
+// stateOfIntent follows https://docs.stripe.com/payments/paymentintents/lifecycle.
+// processing: a delayed payment was known to be.
 func (p *Payments) stateOfIntent(found *stripe.PaymentIntent, processing bool) stripeState {
 	o := intentObject{
 		ID: found.ID, Status: string(found.Status), Amount: &found.Amount, AmountReceived: found.AmountReceived,
@@ -309,8 +302,8 @@ func (p *Payments) stateOfIntent(found *stripe.PaymentIntent, processing bool) s
 	return state
 }
 
-// RefreshIntent is [Payments.RefreshSession] for an adopted PaymentIntent (pi_…): use it
-// for the page to which the Payment Element returns.
+// RefreshIntent is [Payments.RefreshSession] for an adopted PaymentIntent (pi_…), for the
+// page to which the Payment Element returns.
 func (p *Payments) RefreshIntent(ctx context.Context, paymentIntentID string) (Payment, error) {
 	pay, err := p.ByIntent(ctx, paymentIntentID)
 	if err != nil {

@@ -11,32 +11,32 @@ import (
 // BacklogCount counts items of a [Backlog].
 type BacklogCount struct {
 	Count int
-	// Oldest is when the oldest item began to wait, in UTC; Age is how long ago that is
-	// by the database's clock, for alerts.
+	// Oldest is when the oldest item began to wait, in UTC; Age is how long ago by the
+	// database's clock, for alerts.
 	Oldest time.Time
 	Age    time.Duration
 }
 
 // Backlog is the unfinished work of one account, over all replicas.
 type Backlog struct {
-	// Overdue payments are open after their Checkout Session's end, since that end.
+	// Overdue payments are open after their Checkout Session's end.
 	Overdue BacklogCount
-	// Processing payments wait for a delayed payment method, which takes days; since
-	// their last change.
+	// Processing payments wait for a delayed payment method, for days; since their last
+	// change.
 	Processing BacklogCount
-	// Parked payments wait for an operator, since their last change, unless they are
-	// fully refunded or being refunded.
+	// Parked payments wait for an operator, since their last change, unless refunded in
+	// full or being so.
 	Parked BacklogCount
-	// Disputed payments have an open dispute, since the oldest of these was recorded. They
-	// include parked ones.
+	// Disputed payments have an open dispute, since the oldest of these was recorded.
+	// Parked ones count too.
 	Disputed BacklogCount
 	// RefundsDue are not made at Stripe yet, since they were requested. RefundsStuck are
 	// those that failed three times. Both exclude payments with an open dispute.
 	RefundsDue, RefundsStuck BacklogCount
-	// RefundsByHand are refunds of money at the desk that staff have to pay, since they
-	// were requested. RefundsDue and RefundsStuck do not include them.
+	// RefundsByHand are refunds of money at the desk, since they were requested, in
+	// neither RefundsDue nor RefundsStuck.
 	RefundsByHand BacklogCount
-	// RefundsPending are made and on their way for days, since they were requested.
+	// RefundsPending are on their way for days, since they were requested.
 	RefundsPending BacklogCount
 	// RefundsFailed failed or were canceled, since then. One is done when later refunds
 	// of the payment or lost disputes cover its amount, or nothing is left to refund.
@@ -44,8 +44,8 @@ type Backlog struct {
 	// RefundsUnknown are payments of which more was refunded than the rows account for,
 	// since their last change.
 	RefundsUnknown BacklogCount
-	// OtherAccounts are overdue payments and due refunds of other accounts or modes,
-	// which only a process with their key and name settles.
+	// OtherAccounts are overdue payments and due refunds that only a process with another
+	// account's key and name settles.
 	OtherAccounts BacklogCount
 }
 
@@ -53,7 +53,7 @@ const (
 	waitsParkedSQL = `p.parked AND CASE WHEN p.captured_minor = 0 THEN NOT p.failed AND NOT p.expired
 		ELSE p.refund_committed + p.dispute_lost_minor < p.captured_minor END`
 	waitsDisputedSQL = `p.disputes_open > 0`
-	// No refund r is made while its payment has an open dispute.
+	// No refund r is made during a dispute.
 	undisputedSQL = `EXISTS (SELECT FROM booking_platform.payments p WHERE p.id = r.payment_id AND p.disputes_open = 0)`
 )
 
@@ -75,9 +75,7 @@ const waitsRefusedSQL = `
 		WHERE d.payment_id = f.payment_id AND d.updated_at > f.created_at AND ` + disputeTakenSQL + `
 		HAVING sum(d.amount_minor) >= f.amount_minor)`
 
-// Each part reads a partial index without settled rows: payments_waiting,
-// payments_attention, payments_refunds_unknown, refunds_due, refunds_pending and
-// refunds_failed.
+// Each part reads a partial index without settled rows.
 const backlogSQL = `
 WITH waits (what, since, payment_id) AS MATERIALIZED (
 	SELECT 'overdue', p.session_expires_at, p.id FROM booking_platform.payments p
@@ -117,8 +115,7 @@ SELECT w.what, count(*), min(w.since),
 	GREATEST(0, extract(epoch FROM statement_timestamp() - min(w.since)) * 1000)::bigint
 FROM counted w GROUP BY w.what`
 
-// Backlog reads the backlog of this account. One round trip, whatever the number of
-// settled payments.
+// Backlog is of this account. One round trip, whatever the number of settled payments.
 func (p *Payments) Backlog(ctx context.Context) (Backlog, error) {
 	var b Backlog
 	err := p.read(ctx, "read the backlog", func(q booking.Querier) (err error) {
@@ -164,8 +161,8 @@ const needingAttentionSQL = `SELECT ` + paymentColumns + ` FROM booking_platform
 WHERE ((` + waitsParkedSQL + `) OR (` + waitsDisputedSQL +
 	`)) AND p.account IN ('', $2::text) ORDER BY p.id DESC LIMIT $1::int`
 
-// NeedingAttention returns up to 500 parked or disputed payments for an operator to look
-// at, newest first. One round trip.
+// NeedingAttention returns up to 500 parked or disputed payments for an operator, newest
+// first. One round trip.
 func (p *Payments) NeedingAttention(ctx context.Context) ([]Payment, error) {
 	var out []Payment
 	err := p.read(ctx, "list payments needing attention", func(q booking.Querier) error {

@@ -23,7 +23,7 @@ import (
 //     cancelling, or if staff cancelled.
 //
 // The errors are those of booking.Store.Cancel. Safe on several replicas at once and
-// beside the payment's events. Nine to eleven round trips.
+// beside events. Nine to eleven round trips.
 func (p *Payments) Cancel(ctx context.Context, req booking.CancelRequest) (booking.Booking, error) {
 	var b booking.Booking
 	err := p.inTxRetry(ctx, "cancel", func(tx *sql.Tx) (err error) {
@@ -38,7 +38,7 @@ func (p *Payments) Cancel(ctx context.Context, req booking.CancelRequest) (booki
 	return b, err
 }
 
-// The payment applied to a booking, which is locked.
+// The booking is locked.
 const appliedPaymentSQL = `
 SELECT p.id::text FROM booking_platform.payments p
 WHERE p.booking_id = $1::uuid AND p.captured_minor > 0 AND NOT p.parked AND p.unapplied = '' ORDER BY p.id LIMIT 1`
@@ -79,11 +79,11 @@ SELECT EXISTS (SELECT FROM booking_platform.payments p WHERE p.booking_id = $1::
 	AND NOT p.expired)`
 
 // Abandon gives up a Checkout that Stripe could not create: in one transaction the
-// payment is marked failed and the hold released, which frees the slot and the
-// idempotency key. If another caller has got a session meanwhile, nothing changes. A
-// session that Stripe created all the same has no customer and expires; a call in
-// progress returns [ErrUnavailable]. The error is booking.ErrNotFound if there is no such
-// booking. Abandon is idempotent and safe on several replicas at once; six round trips.
+// payment is failed and the hold released, which frees the slot and the idempotency key.
+// If another caller has got a session meanwhile, nothing changes. A session that Stripe
+// created all the same has no customer and expires; a call in progress returns
+// [ErrUnavailable]. The error is booking.ErrNotFound. Abandon is idempotent and safe on
+// several replicas at once; six round trips.
 func (p *Payments) Abandon(ctx context.Context, bookingID string) error {
 	return p.inTx(ctx, "abandon", func(tx *sql.Tx) error {
 		bookings := p.bookings.Tx(tx)
@@ -103,7 +103,6 @@ func (p *Payments) Abandon(ctx context.Context, bookingID string) error {
 	})
 }
 
-// ignoreNotPending drops the error of a booking that is no longer pending.
 func ignoreNotPending(_ booking.Booking, err error) error {
 	var settled *booking.StatusError
 	if errors.As(err, &settled) || errors.Is(err, booking.ErrHoldExpired) {
@@ -112,8 +111,8 @@ func ignoreNotPending(_ booking.Booking, err error) error {
 	return err
 }
 
-// Whether the payment was refunded in full, at least partly at Stripe, and whether the
-// booking is ahead.
+// Whether the payment was refunded in full, partly at least at Stripe, and the booking is
+// ahead.
 const refundedAtStripeSQL = `
 SELECT p.captured_minor > 0 AND p.refunded_minor >= p.captured_minor AND NOT p.parked AND p.unapplied = ''
    AND EXISTS (SELECT FROM booking_platform.refunds r

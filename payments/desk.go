@@ -15,27 +15,27 @@ import (
 // DeskPayment is money that did not pass through Stripe, such as cash or a card terminal.
 type DeskPayment struct {
 	BookingID string
-	// Amount is what was received. It must be the booking's price.
+	// Amount must be the booking's price.
 	Amount booking.Money
-	// Method says how it was paid, such as "cash" or "terminal"; 1 to 100 characters.
+	// Method is how it was paid, such as "cash" or "terminal"; 1 to 100 characters.
 	Method string
-	// Reference identifies it in the caller's books, such as the number of a receipt; at
-	// most 200 characters.
+	// Reference is in the caller's books, such as a receipt's number; at most 200
+	// characters.
 	Reference string
-	// Actor names who received it, at most 200 characters, such as
-	// "user:ada@example.com". The booking's history has it, too.
+	// Actor received it, at most 200 characters, such as "user:ada@example.com". The
+	// booking's history has it, too.
 	Actor string
 }
 
-// RecordDesk records that a booking was paid at the desk, and confirms it. A hold that
-// has expired takes its slot again if it is still free. An open Checkout Session or
-// PaymentIntent of the booking is ended by [Payments.ExpireSessions]; if its customer
-// pays all the same, that money is refunded in full.
+// RecordDesk records that a booking was paid at the desk, and confirms it. An expired
+// hold takes its slot again if it is free. [Payments.ExpireSessions] ends an open
+// Checkout Session or PaymentIntent of the booking; if its customer pays all the same,
+// that money is refunded in full.
 //
 // Stripe is never called for this money. A refund of it, by [Payments.Cancel] or
 // [Payments.Refund], is due until staff have paid it and call [Payments.MarkRefundPaid];
-// see Backlog.RefundsByHand. Payments at the desk belong to no Stripe account: every
-// process of the database lists them.
+// see Backlog.RefundsByHand. It belongs to no Stripe account: every process of the
+// database lists it.
 //
 // A booking has one payment at the desk. A repeat with the same method, reference and
 // amount returns it. Nothing is recorded on an error: a [*booking.ValidationError] that
@@ -109,7 +109,7 @@ VALUES ($1::uuid, $2::uuid, 'desk', $3::bigint, $4::text, $3::bigint, $4::text, 
 	$5::text, $6::text, $7::text)
 RETURNING ` + paymentColumns
 
-// recordDesk records the payment of a locked booking.
+// The booking is locked.
 func recordDesk(ctx context.Context, q booking.Querier, bookings *booking.Tx, b booking.Booking,
 	d DeskPayment) (Payment, error) {
 	made, err := scanPayment(q.QueryRowContext(ctx, deskSQL, b.ID))
@@ -165,9 +165,9 @@ var ErrNotByHand = errors.New("the refund is made at Stripe, not by hand")
 // PaidRefund is the input of [Payments.MarkRefundPaid].
 type PaidRefund struct {
 	RefundID string
-	// Reference identifies the payment in the caller's books, at most 200 characters.
+	// Reference is in the caller's books, at most 200 characters.
 	Reference string
-	// Actor names who paid it, at most 200 characters.
+	// Actor paid it, at most 200 characters.
 	Actor string
 }
 
@@ -179,8 +179,8 @@ RETURNING ` + refundColumns
 
 const refundByIDSQL = `SELECT ` + refundColumns + ` FROM booking_platform.refunds r WHERE r.id = $1::uuid`
 
-// MarkRefundPaid records that staff have paid a due refund of money at the desk; see
-// Refund.ByHand. A repeat returns the refund as it is. The errors are [ErrNotFound],
+// MarkRefundPaid records that staff have paid a due refund of money at the desk, see
+// Refund.ByHand. A repeat returns it as it is. The errors are [ErrNotFound],
 // [ErrNotByHand], and a [*booking.ValidationError] that names reference or actor. Safe on
 // several replicas at once. A transaction of about five statements.
 func (p *Payments) MarkRefundPaid(ctx context.Context, paid PaidRefund) (Refund, error) {

@@ -9,12 +9,12 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// PaidBy says how a booking of [Payments.BookPaid] was paid. The zero value is for one
-// that costs nothing.
+// PaidBy is how a booking of [Payments.BookPaid] was paid; zero for one that costs
+// nothing.
 type PaidBy struct {
 	// StripeID is a paid PaymentIntent (pi_…) or Checkout Session (cs_…) at Stripe.
 	StripeID string
-	// Desk is money at the desk. Its BookingID and Amount are set by BookPaid.
+	// Desk is money at the desk. BookPaid sets its BookingID and Amount.
 	Desk *DeskPayment
 }
 
@@ -24,18 +24,17 @@ type PaidBy struct {
 // refunded: if the slot is taken or the price is not what was paid, nothing changes.
 //
 // With a payment at Stripe the booking is bound to it: a lost Checkout Session gets its
-// payment's former id, so that its events, those of the ledger and those to come, find
-// the payment settled. Refunds made at Stripe meanwhile are read by
-// [Payments.RefreshRefunds]. A repeat with the same StripeID, or with the same
-// idempotency key and payment, returns the first booking with its present status.
+// payment's former id, so that its events, past and to come, find the payment settled.
+// [Payments.RefreshRefunds] reads refunds made at Stripe meanwhile. A repeat with the
+// same StripeID, or with the same idempotency key and payment, returns the first booking
+// with its present status.
 //
 // Errors: those of booking.Store.Hold, limits included; [ErrAdopted] if the payment
 // belongs to a booking of another customer, resource or time; an [*AmountError];
 // [ErrNotPayable] if the payment at Stripe is not paid, the booking's price does not fit
-// by, or the booking of the idempotency key was not paid by this payment;
-// [ErrNotFound] if Stripe does not know the payment; [ErrUnavailable]; those of
-// [Payments.RecordDesk]. Safe on several replicas at once. URL of the result is
-// [Payments.BookingURL].
+// by, or the booking of the idempotency key was not paid by this payment; [ErrNotFound]
+// if Stripe does not know the payment; [ErrUnavailable]; those of [Payments.RecordDesk].
+// Safe on several replicas at once. URL of the result is [Payments.BookingURL].
 func (p *Payments) BookPaid(ctx context.Context, req booking.HoldRequest, by PaidBy) (Booked, error) {
 	var found stripeState
 	switch {
@@ -127,8 +126,8 @@ func (p *Payments) bookPaid(ctx context.Context, tx *sql.Tx, req booking.HoldReq
 	return Booked{Booking: now, PaymentID: pay.ID, SessionID: pay.SessionID}, err
 }
 
-// bookedBefore returns the booking of a repeat under the idempotency key, if it was paid
-// as by says: the money is recorded, or it is refused.
+// bookedBefore returns the idempotency key's booking if it was paid as by says: the money
+// is recorded, or it is refused.
 func bookedBefore(ctx context.Context, q booking.Querier, b booking.Booking, by PaidBy, found stripeState) (
 	Booked, error) {
 	var pay Payment
@@ -155,13 +154,11 @@ func bookedBefore(ctx context.Context, q booking.Querier, b booking.Booking, by 
 	return Booked{Booking: b, PaymentID: pay.ID, SessionID: pay.SessionID}, nil
 }
 
-// Whether a resource is the one with an id or slug.
 const resourceNamedSQL = `
 SELECT EXISTS (SELECT FROM booking_platform.resources r
 	WHERE r.id = $1::uuid AND (r.slug = $2::text OR r.id::text = lower($2::text)))`
 
-// boundTo returns the booking of a payment that exists already, if it is the requested
-// one.
+// boundTo returns an existing payment's booking if it is the requested one.
 func boundTo(ctx context.Context, q booking.Querier, bookings *booking.Tx, req booking.HoldRequest, pay Payment) (
 	Booked, error) {
 	b, err := bookings.Get(ctx, pay.BookingID)

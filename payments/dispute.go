@@ -14,7 +14,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// DisputeStatus is derived from the facts of a dispute; it is not stored.
+// DisputeStatus is derived from a dispute's facts; it is not stored.
 type DisputeStatus string
 
 // The statuses of a dispute.
@@ -32,30 +32,28 @@ const (
 	DisputeStatusClosed DisputeStatus = "closed"
 )
 
-// Open reports whether the dispute is undecided. No refund is made meanwhile.
+// Open: undecided. No refund is made meanwhile.
 func (s DisputeStatus) Open() bool { return s == DisputeStatusInquiry || s == DisputeStatusOpen }
 
-// Dispute is a dispute of a payment at Stripe; a payment can have several. Times are in
-// UTC.
+// Dispute is a dispute of a payment, which can have several. Times are UTC.
 type Dispute struct {
 	// ID is Stripe's (dp_…, du_…).
 	ID, PaymentID string
-	// Amount can be less than the payment. Zero means unknown and counts as all of the
-	// payment.
+	// Amount can be less than the payment. Zero is unknown and counts as all of it.
 	Amount booking.Money
 	Status DisputeStatus
-	// Withdrawn and Reinstated report whether Stripe took the amount out of the account's
-	// balance, and returned it.
+	// Withdrawn: Stripe took the amount out of the account's balance. Reinstated:
+	// returned it.
 	Withdrawn, Reinstated bool
-	// Outcome is Stripe's status when the dispute was closed, Reason Stripe's code for
-	// the customer's reason.
+	// Outcome is Stripe's status at the close, Reason Stripe's code for the customer's
+	// reason.
 	Outcome, Reason string
 	// CreatedAt is when the dispute became known here.
 	CreatedAt, UpdatedAt time.Time
 }
 
-// disputeTakenSQL is true for a closed dispute d whose money the customer has. Returned
-// money takes precedence.
+// disputeTakenSQL: the customer has the money of a closed dispute d. Returned money takes
+// precedence.
 const disputeTakenSQL = `(d.closed AND (d.lost OR d.withdrawn AND NOT d.won)
 	AND NOT (d.reinstated AND (d.withdrawn_minor = 0 OR d.reinstated_minor = 0
 		OR d.reinstated_minor >= d.withdrawn_minor)))`
@@ -67,7 +65,6 @@ const disputeStatusSQL = `CASE
 	WHEN d.won OR d.lost THEN 'won'
 	ELSE 'closed' END`
 
-// disputeColumns are the columns that scanDispute reads.
 const disputeColumns = `d.id, d.payment_id::text, d.amount_minor, d.currency, ` + disputeStatusSQL + `,
 	d.withdrawn, d.reinstated, d.outcome, d.reason, d.created_at, d.updated_at`
 
@@ -112,7 +109,7 @@ func scanDisputes(ctx context.Context, q booking.Querier, query string, args ...
 	return out, rows.Err()
 }
 
-// disputeFacts are what an event or an answer says of a dispute. They are never removed.
+// disputeFacts are what an event or answer says. They are never removed.
 type disputeFacts struct {
 	id                        string
 	amount                    booking.Money
@@ -123,8 +120,8 @@ type disputeFacts struct {
 	outcome, reason           string
 }
 
-// disputeObject has the fields used of https://docs.stripe.com/api/disputes/object,
-// decoded one by one since their form may vary.
+// disputeObject is https://docs.stripe.com/api/disputes/object, decoded field by field
+// since forms vary.
 type disputeObject struct {
 	Amount   json.RawMessage `json:"amount"`
 	Currency json.RawMessage `json:"currency"`
@@ -133,7 +130,7 @@ type disputeObject struct {
 	Moves    json.RawMessage `json:"balance_transactions"`
 }
 
-// word matches Stripe's codes; anything else is left out.
+// word is Stripe's codes; anything else is left out.
 var word = regexp.MustCompile(`^[a-z_]{1,100}$`)
 
 func wordOf(raw json.RawMessage) string {
@@ -144,8 +141,7 @@ func wordOf(raw json.RawMessage) string {
 	return s
 }
 
-// readDispute reads a dispute object, or returns false. An amount that cannot be stored
-// is zero.
+// readDispute stores an amount that cannot be stored as zero.
 func readDispute(id string, object json.RawMessage) (disputeFacts, bool) {
 	var o disputeObject
 	if id == "" || json.Unmarshal(object, &o) != nil {
@@ -173,7 +169,7 @@ func readDispute(id string, object json.RawMessage) (disputeFacts, bool) {
 
 func lowered(raw json.RawMessage) json.RawMessage { return []byte(strings.ToLower(string(raw))) }
 
-// readStatus leaves a dispute with an unknown status open.
+// An unknown status leaves the dispute open.
 func (f *disputeFacts) readStatus(status string) {
 	switch status {
 	case "won", "lost", "warning_closed", "prevented", "charge_refunded":
@@ -183,8 +179,7 @@ func (f *disputeFacts) readStatus(status string) {
 	f.claimed = f.won || f.lost || status == "needs_response" || status == "under_review"
 }
 
-// readEvent adds what the event's type says: charge.dispute.closed closes the dispute
-// whatever its status.
+// charge.dispute.closed closes the dispute whatever its status.
 func (f *disputeFacts) readEvent(ev webhook.Event) {
 	switch ev.Type {
 	case "charge.dispute.closed":
@@ -259,7 +254,7 @@ func recordDispute(ctx context.Context, q booking.Querier, paymentID string, f d
 	return d, err
 }
 
-// handleDispute records a dispute and, if none is open any more, commits the due refund.
+// handleDispute commits the due refund if no dispute is open any more.
 func (p *Payments) handleDispute(ctx context.Context, e lockedEvent) (webhook.Outcome, error) {
 	f, ok := readDispute(e.event.ObjectID, e.event.Object)
 	if !ok {
@@ -289,7 +284,7 @@ func (p *Payments) logDispute(ctx context.Context, d Dispute, bookingID string) 
 }
 
 // FailureDisputeLost is the Failure of a refund that was canceled because a lost dispute
-// gave the money to the customer.
+// gave the customer the money.
 const FailureDisputeLost = "dispute_lost"
 
 // Lowers a due refund to what is left of the payment, and for a cancellation to what the
@@ -324,7 +319,7 @@ FROM due d WHERE r.id = d.id AND d.amount < r.amount_minor
 RETURNING r.status, r.amount_minor, r.attempt`
 
 // lowerByLoss adjusts a refund to what a lost dispute took and reports whether it must
-// still be made. A refund that may exist with its old amount is searched at Stripe first.
+// still be made. One that may exist with its old amount is searched at Stripe first.
 func (p *Payments) lowerByLoss(ctx context.Context, d *dueRefund) (goOn bool, err error) {
 	if d.tries > 1 {
 		callCtx, cancel := context.WithTimeout(ctx, p.opts.Timeout)

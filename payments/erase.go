@@ -21,7 +21,7 @@ type Matter string
 const (
 	// MatterCheckout: the Checkout Session can still be paid.
 	MatterCheckout Matter = "checkout_open"
-	// MatterProcessing: completed with a delayed payment method; the money may still come.
+	// MatterProcessing: completed with a delayed payment method; money may still come.
 	MatterProcessing Matter = "processing"
 	// MatterParked: an operator has to decide about the money.
 	MatterParked Matter = "parked"
@@ -37,18 +37,18 @@ const (
 	MatterRefundUnknown Matter = "refund_unknown"
 )
 
-// Forceable reports whether a customer may be erased all the same: what is left to do
-// needs Stripe's ids alone. While money can still arrive it may not.
+// Forceable: the customer may be erased all the same, because what is left to do needs
+// Stripe's ids alone. Money that can still arrive forbids it.
 func (m Matter) Forceable() bool { return m != MatterCheckout && m != MatterProcessing }
 
-// Unsettled is a payment that is not settled, with one of its matters.
+// Unsettled is a payment with one of its matters.
 type Unsettled struct {
 	PaymentID, BookingID string
 	Matter               Matter
 }
 
-// The parameters of a payment p whose customer was erased: a mark, by which late events
-// do not bring the customer back, and what refunds need.
+// What is left of the parameters of an erased customer's payment p: a mark, by which late
+// events do not bring the customer back, and what refunds need.
 const erasedParametersSQL = `json_strip_nulls(json_build_object('erased', true, 'transfer', p.parameters -> 'transfer',
 		'fee', p.parameters -> 'fee'))`
 
@@ -85,9 +85,8 @@ of_asked AS MATERIALIZED (
 SELECT u.payment_id::text, u.booking_id::text, u.matter FROM unsettled u ORDER BY u.payment_id, u.matter`
 )
 
-// Unsettled returns what is not settled about the payments of bookings: why their
-// customer is still needed, in the order of the payments' ids. It covers all accounts.
-// One round trip for up to 500 bookings.
+// Unsettled returns why the customers of bookings are still needed, by the payments' ids,
+// over all accounts. One round trip for up to 500 bookings.
 func (p *Payments) Unsettled(ctx context.Context, bookingIDs []string) ([]Unsettled, error) {
 	var out []Unsettled
 	for chunk := range slices.Chunk(bookingIDs, eraseBatch) {
@@ -113,8 +112,8 @@ func (p *Payments) Unsettled(ctx context.Context, bookingIDs []string) ([]Unsett
 	return out, nil
 }
 
-// UnsettledBookings returns the ids of those bookings of which [Payments.Unsettled] has
-// something to say: for booking.Options.KeepPersonalData.
+// UnsettledBookings returns the bookings that [Payments.Unsettled] has matters of, for
+// booking.Options.KeepPersonalData.
 func (p *Payments) UnsettledBookings(ctx context.Context, ids []string) ([]string, error) {
 	all, err := p.Unsettled(ctx, ids)
 	var out []string
@@ -129,9 +128,8 @@ func (p *Payments) UnsettledBookings(ctx context.Context, ids []string) ([]strin
 const ofBookingsSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
 WHERE p.booking_id IN (SELECT a::uuid FROM jsonb_array_elements_text($1::jsonb) AS a) ORDER BY p.id`
 
-// OfBookings returns all payments of bookings, of every account, in the order of their
-// ids. [Payments.ForBooking] returns the one that counts. One round trip for 500
-// bookings.
+// OfBookings returns all payments of bookings, of every account, by id.
+// [Payments.ForBooking] returns the one that counts. One round trip for 500 bookings.
 func (p *Payments) OfBookings(ctx context.Context, bookingIDs []string) ([]Payment, error) {
 	var out []Payment
 	for chunk := range slices.Chunk(bookingIDs, eraseBatch) {
@@ -157,12 +155,11 @@ func (p *Payments) OfBookings(ctx context.Context, bookingIDs []string) ([]Payme
 	return out, nil
 }
 
-// Erasure is the result of [Payments.Erase]: how many rows changed, and what is not
-// settled.
+// Erasure counts the rows that [Payments.Erase] changed.
 type Erasure struct {
 	Payments, Refunds int
-	// Unsettled has the matters that kept payments from being erased, or that
-	// EraseOptions.Force passed over.
+	// Unsettled has the matters that prevented an erasure, or that EraseOptions.Force
+	// passed over.
 	Unsettled []Unsettled
 }
 
@@ -178,7 +175,7 @@ type EraseOptions struct {
 const eraseBatch = 500
 
 const (
-	// chosenSQL selects the payments o of the bookings that may be erased; $2 is Force.
+	// chosenSQL selects the payments o that may be erased; $2 is Force.
 	chosenSQL = `
 	SELECT o.id, NOT coalesce(o.parameters ->> 'erased', '') = 'true' OR o.checkout_url <> '' AS personal
 	FROM booking_platform.payments o
@@ -186,11 +183,11 @@ const (
 		SELECT FROM unsettled u WHERE u.payment_id = o.id
 			AND NOT ($2::boolean AND u.matter NOT IN ('checkout_open', 'processing')))`
 
-	// refundPersonalSQL is true of a refund r with text of an operator's, which may be about
-	// the customer.
+	// refundPersonalSQL: a refund r has an operator's text, which may be about the
+	// customer.
 	refundPersonalSQL = `(r.reason <> '' OR r.origin = 'request' AND r.cause NOT LIKE 'erased:%')`
 
-	// causeDigestSQL is what replaces a cause: the same cause still finds its refund.
+	// causeDigestSQL replaces a cause, so that the same cause still finds its refund.
 	causeDigestSQL = `'erased:' || encode(sha256(convert_to(%s::text || chr(10) || %s, 'UTF8')), 'hex')`
 )
 
@@ -219,16 +216,16 @@ SELECT (SELECT count(*) FROM chosen c WHERE c.personal),
 	(SELECT count(*) FROM chosen c JOIN booking_platform.refunds r ON r.payment_id = c.id WHERE ` + refundPersonalSQL + `)`
 
 // Erase removes the customer from the settled payments of bookings: the parameters of the
-// Checkout Session, its URL, and the reasons and causes that operators gave for refunds.
-// A digest replaces such a cause, so that a repeated [Payments.Refund] still finds its
-// refund. Ids, amounts, statuses, times, and actors stay.
+// Checkout Session, its URL, and operators' reasons and causes for refunds. A digest
+// replaces such a cause, so that a repeated [Payments.Refund] still finds its refund.
+// Ids, amounts, statuses, times and actors stay.
 //
 // Payments with a matter that [Payments.Unsettled] lists stay as they are. A repetition
-// changes nothing. Afterwards [Payments.IsErased] recognises late events about the
-// payments. Customers at Stripe are not deleted: that is done in its dashboard or API.
+// changes nothing. Afterwards [Payments.IsErased] recognises late events. Customers at
+// Stripe are not deleted: use its dashboard or API.
 //
-// Erase runs two statements for up to 500 bookings, which wait for transactions that
-// change the payments. Safe on several replicas.
+// Two statements for up to 500 bookings, which wait for transactions that change the
+// payments. Safe on several replicas.
 func (p *Payments) Erase(ctx context.Context, bookingIDs []string, opts EraseOptions) (Erasure, error) {
 	query := eraseSQL
 	if opts.DryRun {
@@ -253,8 +250,7 @@ func (p *Payments) Erase(ctx context.Context, bookingIDs []string, opts EraseOpt
 	return all, err
 }
 
-// FOR SHARE waits for an erasure in progress, and makes one wait for the transaction that
-// stores the event.
+// FOR SHARE waits for an erasure in progress, and makes one wait for this transaction.
 const isErasedSQL = `
 SELECT coalesce(p.parameters ->> 'erased', '') = 'true' FROM booking_platform.payments p
 WHERE p.stripe_session_id = nullif($1::text, '') OR p.stripe_payment_intent_id = nullif($2::text, '')
@@ -311,9 +307,9 @@ WITH page AS MATERIALIZED (
 SELECT (SELECT count(*) FROM page), (SELECT count(*) FROM erased),
 	coalesce((SELECT o.id::text FROM page o ORDER BY o.id DESC LIMIT 1), $1::text)`
 
-// EraseActor removes a person from the actors of payments and refunds: what follows the
-// colon of an actor such as "user:ada@example.com" becomes "erased". It returns how many
-// rows changed. All rows are read, in statements of 5,000. Safe on several replicas.
+// EraseActor removes a person from the actors of payments and refunds:
+// "user:ada@example.com" becomes "user:erased". It returns how many rows changed. All
+// rows are read, in statements of 5,000. Safe on several replicas.
 func (p *Payments) EraseActor(ctx context.Context, actor string) (int, error) {
 	erased := 0
 	if actor == "" || actor == valid.ErasedActor(actor) {

@@ -12,14 +12,14 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// Status is derived from the facts of a payment; it is not stored.
+// Status is derived from a payment's facts; it is not stored.
 type Status string
 
 // The statuses of a payment.
 const (
 	// StatusOpen: waiting for the customer.
 	StatusOpen Status = "open"
-	// StatusProcessing: completed with a delayed payment method, money not received yet.
+	// StatusProcessing: completed with a delayed payment method, money not received.
 	StatusProcessing Status = "processing"
 	// StatusPaid: money received.
 	StatusPaid              Status = "paid"
@@ -49,7 +49,7 @@ const (
 	ReasonPaidTwice = "booking_already_paid"
 )
 
-// Kind says how the money of a payment comes.
+// Kind is how the money comes.
 type Kind string
 
 // The kinds of payments.
@@ -63,48 +63,45 @@ const (
 )
 
 // Payment is one Checkout Session, adopted PaymentIntent or payment at the desk of one
-// booking. Amounts are in minor units, times in
-// UTC.
+// booking. Amounts are in minor units, times in UTC.
 type Payment struct {
 	// ID is a UUIDv7: the session's client_reference_id, and payment_id in its metadata.
 	ID        string
 	BookingID string
 	Kind      Kind
-	// SessionID is Stripe's (cs_…), empty until it is known, and unless Kind is
-	// KindCheckout.
+	// SessionID is Stripe's (cs_…), empty until it is known and for other kinds.
 	SessionID string
-	// PaymentIntentID is Stripe's (pi_…). It is empty at the desk, and until a Checkout is
-	// paid.
+	// PaymentIntentID is Stripe's (pi_…), empty at the desk and until a Checkout is paid.
 	PaymentIntentID string
 	// Account is Options.Account and the mode of the key, such as "live" or "shop/test".
 	Account string
 	// URL is Stripe's page for the customer, empty until it is known.
 	URL string
-	// Amount is the price of the booking.
+	// Amount is the booking's price.
 	Amount booking.Money
-	// Captured is what was paid, in the currency of Amount unless the payment is parked
-	// with ReasonAmount.
+	// Captured is what was paid, in the currency of Amount unless parked with
+	// ReasonAmount.
 	Captured booking.Money
-	// Refunded is what Stripe has refunded or is refunding, in the currency of Captured,
-	// without refunds that are due.
+	// Refunded is what Stripe has refunded or is refunding, in the currency of Captured;
+	// refunds that are due are not in it.
 	Refunded booking.Money
 	// Lost is what lost disputes took, in the currency of Captured. It is never refunded.
 	Lost booking.Money
-	// OpenDisputes counts undecided disputes; see [Payments.Disputes].
+	// OpenDisputes counts undecided [Payments.Disputes].
 	OpenDisputes int
 	// Unapplied is the Reason for which the money is refunded, or empty.
 	Unapplied string
 	// ParkedReason is the Reason for which the payment is parked, or empty.
 	ParkedReason string
-	// ExpiresAt is the end of the Checkout Session, or of the hold when a PaymentIntent
-	// was adopted.
+	// ExpiresAt is the end of the Checkout Session, or of an adopted PaymentIntent's
+	// hold.
 	ExpiresAt time.Time
 	// ReconciledAt is when an answer of Stripe's, not an event, first changed the
-	// payment; see [Payments.ReconcilePayments]. Zero if never.
+	// payment, see [Payments.ReconcilePayments], or zero.
 	ReconciledAt time.Time
-	// Method, Reference and Actor are those of a [DeskPayment], empty for other kinds.
+	// Method, Reference and Actor are a [DeskPayment]'s, else empty.
 	Method, Reference, Actor string
-	// The database's clock, as for ReconciledAt.
+	// By the database's clock, as ReconciledAt.
 	CreatedAt, UpdatedAt time.Time
 
 	completed, failed, expired, parked bool
@@ -112,7 +109,7 @@ type Payment struct {
 	attempt                            int
 }
 
-// Status returns Parked first while there is something to decide.
+// Status is Parked first while there is something to decide.
 func (p Payment) Status() Status {
 	switch {
 	case p.parked && !p.nothingParked():
@@ -138,13 +135,13 @@ func (p Payment) Status() Status {
 	}
 }
 
-// Applied reports whether the payment's money pays for the booking: it was received and
-// is neither parked nor unapplied.
+// Applied reports whether the money pays for the booking: received, neither parked nor
+// unapplied.
 func (p Payment) Applied() bool { return p.Captured.Minor > 0 && !p.parked && p.Unapplied == "" }
 
-// GoesBack returns how much of amount, what a cancellation gives back, is paid by
-// refunds: less what lost disputes took, and during a dispute only what was refunded
-// before. amount is in the currency of Captured.
+// GoesBack returns how much of amount, what a cancellation gives back in the currency of
+// Captured, refunds pay: less what lost disputes took, and during a dispute only what was
+// refunded before.
 func (p Payment) GoesBack(amount booking.Money) booking.Money {
 	if p.OpenDisputes > 0 {
 		amount.Minor = min(amount.Minor, p.Refunded.Minor)
@@ -154,7 +151,7 @@ func (p Payment) GoesBack(amount booking.Money) booking.Money {
 	return amount
 }
 
-// nothingParked reports whether all money was given back or none will come.
+// nothingParked: all money was given back or none will come.
 func (p Payment) nothingParked() bool {
 	if p.Captured.Minor == 0 {
 		return p.failed || p.expired
@@ -162,7 +159,6 @@ func (p Payment) nothingParked() bool {
 	return p.Refunded.Minor+p.Lost.Minor >= p.Captured.Minor
 }
 
-// paymentColumns are the columns that scanPayment reads.
 const paymentColumns = `p.id::text, p.booking_id::text, coalesce(p.stripe_session_id, ''),
 	coalesce(p.stripe_payment_intent_id, ''), p.checkout_url, p.amount_minor, p.currency, p.captured_minor,
 	coalesce(nullif(p.captured_currency, ''), p.currency), p.refunded_minor, p.parked_reason,
@@ -197,7 +193,7 @@ func (p *Payments) Get(ctx context.Context, id string) (Payment, error) {
 	return p.one(ctx, "by id", byIDSQL, id)
 }
 
-// The payment that counts is the applied one, or else the latest.
+// The applied payment counts, else the latest.
 const forBookingSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
 WHERE p.booking_id = $1::uuid ORDER BY (p.captured_minor > 0 AND NOT p.parked AND p.unapplied = '') DESC, p.id DESC
 	LIMIT 1`
@@ -213,8 +209,7 @@ func (p *Payments) ForBooking(ctx context.Context, bookingID string) (Payment, e
 
 const bySessionSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p WHERE p.stripe_session_id = $1`
 
-// BySession returns the payment of a Checkout Session (cs_…), or ErrNotFound. One round
-// trip.
+// BySession returns a Checkout Session's (cs_…) payment, or ErrNotFound. One round trip.
 func (p *Payments) BySession(ctx context.Context, sessionID string) (Payment, error) {
 	// Postgres rejects NUL in text.
 	for _, r := range sessionID {
@@ -228,8 +223,8 @@ func (p *Payments) BySession(ctx context.Context, sessionID string) (Payment, er
 const byIntentSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
 WHERE p.stripe_payment_intent_id = $1 ORDER BY p.id LIMIT 1`
 
-// ByIntent returns the payment of a PaymentIntent (pi_…), adopted or of a Checkout
-// Session, or ErrNotFound. One round trip.
+// ByIntent returns a PaymentIntent's (pi_…) payment, adopted or of a Checkout Session, or
+// ErrNotFound. One round trip.
 func (p *Payments) ByIntent(ctx context.Context, intentID string) (Payment, error) {
 	if !stripeID(intentID, "pi_") {
 		return Payment{}, ErrNotFound
@@ -237,7 +232,6 @@ func (p *Payments) ByIntent(ctx context.Context, intentID string) (Payment, erro
 	return p.one(ctx, "by PaymentIntent", byIntentSQL, intentID)
 }
 
-// stripeID reports whether id is one of Stripe's with a prefix.
 func stripeID(id, prefix string) bool {
 	rest, ok := strings.CutPrefix(id, prefix)
 	if !ok || rest == "" || len(id) > 255 {
@@ -259,6 +253,5 @@ func (p *Payments) one(ctx context.Context, what, query, arg string) (Payment, e
 	return pay, err
 }
 
-// isID reports whether Postgres accepts id as a UUID; uuid.Validate also accepts longer
-// forms.
+// uuid.Validate also accepts longer forms, which Postgres refuses.
 func isID(id string) bool { return len(id) == 36 && uuid.Validate(id) == nil }

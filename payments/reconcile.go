@@ -18,13 +18,12 @@ import (
 
 const (
 	reconcileBatch = 20
-	// reconcilePause, in seconds, is the pause before a payment is read again; longer
-	// than the calls for it take.
+	// reconcilePause, in seconds, is longer than the calls for a payment take.
 	reconcilePause = 600
 )
 
-// Leases an overdue payment: its session should have ended without an event, or a delayed
-// payment method is pending.
+// Overdue: the session should have ended without an event, or a delayed payment method is
+// pending.
 const leaseOverdueSQL = `
 UPDATE booking_platform.payments AS p SET leased_until = statement_timestamp() + make_interval(secs => $1::int)
 WHERE p.id = (
@@ -38,8 +37,8 @@ WHERE p.id = (
 RETURNING ` + paymentColumns
 
 // ReconcilePayments is a step that asks Stripe about overdue payments and applies the
-// answers as their events would be, so that payments are settled even if no event comes.
-// Run it every minute. It returns how many it settled, and asks about at most 20; about a
+// answers as their events would be, so that payments are settled without events. Run it
+// every minute. It returns how many it settled, and asks about at most 20; about a
 // pending delayed payment method again after ten minutes. With nothing to do it takes one
 // round trip.
 //
@@ -74,8 +73,7 @@ func (p *Payments) ReconcilePayments(ctx context.Context) (int, error) {
 	return settled, errors.Join(failures...)
 }
 
-// pageReadPause, in seconds, is the pause before Stripe is asked about a payment for a
-// page again.
+// pageReadPause is in seconds.
 const pageReadPause = 5
 
 const pageReadSQL = `
@@ -90,10 +88,10 @@ const pageReadFailedSQL = `UPDATE booking_platform.payments SET page_read_at = N
 // for the page to which customers return: the webhook may be late, and the visit itself
 // proves nothing.
 //
-// Pages can be reloaded, so Stripe is asked at most once per payment in five seconds,
-// over all replicas. Calls in between wait for one in progress in this process, or else
-// return the payment as it is. Retry-After pauses RefreshSession in this process, but not
-// the background steps.
+// Stripe is asked at most once per payment in five seconds, over all replicas, as pages
+// can be reloaded. Calls in between wait for one in progress in this process, or return
+// the payment as it is. Retry-After pauses RefreshSession in this process, but not the
+// background steps.
 //
 // Errors: [ErrNotFound]; [ErrUnavailable], with the payment as read before. Safe on
 // several replicas at once. One round trip for a settled payment, or another account's;
@@ -112,11 +110,9 @@ func (p *Payments) RefreshSession(ctx context.Context, sessionID string) (Paymen
 	return p.BySession(ctx, sessionID)
 }
 
-// errCallerGone marks a refresh whose caller's context ended; waiting callers start
-// another.
+// errCallerGone: waiting callers start another refresh.
 var errCallerGone = errors.New("the caller's context has ended")
 
-// refreshOnce waits for a refresh in progress in this process, or starts one.
 func (p *Payments) refreshOnce(ctx context.Context, pay Payment) error {
 	for {
 		done := p.refreshes.DoChan(pay.ID, func() (_ any, err error) {
@@ -170,13 +166,11 @@ func (p *Payments) refreshForPage(ctx context.Context, pay Payment) error {
 	return err
 }
 
-// Takes the place of the event's ledger row: committed with what the answer changes. The
-// first time is kept.
+// In place of the event's ledger row. The first time is kept.
 const reconciledSQL = `
 UPDATE booking_platform.payments SET asked_at = statement_timestamp() WHERE id = $1::uuid AND asked_at IS NULL`
 
-// reconcile reads the session from Stripe and applies it. It reports whether it changed
-// the payment.
+// reconcile reports whether the session at Stripe changed the payment.
 func (p *Payments) reconcile(ctx context.Context, pay Payment) (bool, error) {
 	ctx = actingAs(ctx, "payments")
 	callCtx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
@@ -216,19 +210,19 @@ func (p *Payments) reconcile(ctx context.Context, pay Payment) (bool, error) {
 	return true, nil
 }
 
-// stripeState is a Checkout Session or PaymentIntent as Stripe's API shows it. step
-// applies it as its event would be, or is nil while it waits for the customer or a bank.
+// stripeState is a Checkout Session or PaymentIntent as the API shows it. step applies it
+// as its event would be, or is nil while it waits for the customer or a bank.
 type stripeState struct {
 	step            func(context.Context, lockedEvent) (webhook.Outcome, error)
 	session         checkoutSession
 	intent, charge  string
 	url, reference  string
 	paid, cancelled bool
-	// transfer and fee are those of parameters; only of what is adopted.
+	// Only of what is adopted.
 	transfer, fee bool
 }
 
-// apply runs the step. The booking is locked, its resource before it.
+// The booking is locked, its resource before it.
 func (s stripeState) apply(ctx context.Context, q booking.Querier, bookings *booking.Tx, pay Payment,
 	b booking.Booking) (webhook.Outcome, error) {
 	ev := webhook.Event{ID: "asked", Type: "payments.ask", SessionID: s.session.ID, PaymentIntentID: s.intent}
@@ -278,7 +272,7 @@ func (p *Payments) readSession(ctx context.Context, id string) (state stripeStat
 	return state, nil
 }
 
-// refusedByBank reports whether a delayed payment method has failed for good
+// refusedByBank: a delayed payment method has failed for good
 // (https://docs.stripe.com/payments/paymentintents/lifecycle).
 func (p *Payments) refusedByBank(ctx context.Context, intent string) (bool, error) {
 	params := &stripe.PaymentIntentParams{}

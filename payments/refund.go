@@ -16,7 +16,7 @@ type RefundStatus string
 // The statuses of a refund. All but RefundDue are Stripe's
 // (https://docs.stripe.com/api/refunds/object, status).
 const (
-	// RefundDue: committed here, not made yet. See [Payments.SettleRefunds], and
+	// RefundDue: committed, not made yet, see [Payments.SettleRefunds], and
 	// [Payments.MarkRefundPaid] for money at the desk.
 	RefundDue RefundStatus = "due"
 	// RefundPending: made at Stripe; the money is on its way, or waits for the account's
@@ -24,19 +24,19 @@ const (
 	RefundPending RefundStatus = "pending"
 	// RefundSucceeded: the money has reached the customer's bank.
 	RefundSucceeded RefundStatus = "succeeded"
-	// RefundFailed: refused by Stripe or the customer's bank, possibly after it had
-	// succeeded. The money can be refunded under another cause.
+	// RefundFailed: refused by Stripe or the bank, possibly after it had succeeded. The
+	// money can be refunded under another cause.
 	RefundFailed RefundStatus = "failed"
 	// RefundCanceled: canceled at Stripe. The money can be refunded again.
 	RefundCanceled RefundStatus = "canceled"
 )
 
-// CauseCancelled is the cause of refunds made by [Payments.Cancel]. Others of this
-// package are [ReasonLate], [ReasonCancelled] and [ReasonPaidTwice], and "stripe:" with
-// the refund's id.
+// CauseCancelled is the cause of [Payments.Cancel]'s refunds. Others of this package are
+// [ReasonLate], [ReasonCancelled] and [ReasonPaidTwice], and "stripe:" with the refund's
+// id.
 const CauseCancelled = "cancelled"
 
-// RefundOrigin says what made a refund. Causes are unique per origin.
+// RefundOrigin is what made a refund. Causes are unique per origin.
 type RefundOrigin string
 
 // The origins of refunds.
@@ -55,11 +55,10 @@ const (
 var ErrNothingToRefund = errors.New("nothing is left to refund")
 
 // ErrDisputed means that a dispute is open, during which Stripe refuses refunds. What a
-// cancellation gives back is refunded automatically after it.
+// cancellation gives back is refunded after it.
 var ErrDisputed = errors.New("the payment is disputed: nothing can be refunded until the dispute is over")
 
-// RefundTooLargeError means that less than the requested amount is left. Nothing has
-// changed.
+// RefundTooLargeError means that less than was requested is left. Nothing has changed.
 type RefundTooLargeError struct {
 	Asked, Left booking.Money
 }
@@ -68,40 +67,39 @@ func (e *RefundTooLargeError) Error() string {
 	return fmt.Sprintf("refund of %s exceeds the %s that are left", e.Asked, e.Left)
 }
 
-// Refund is money that is returned to the customer. Times are in UTC.
+// Refund is money that is returned to the customer. Times are UTC.
 type Refund struct {
 	// ID is a UUIDv7.
 	ID, PaymentID string
-	// Origin and Cause are unique together per payment: a cause never refunds twice.
+	// Unique together per payment: a cause never refunds twice.
 	Origin RefundOrigin
 	Cause  string
 	// Amount is in the currency that was paid.
 	Amount booking.Money
 	Status RefundStatus
-	// StripeID is Stripe's id (re_…), or empty while the refund is due and for one that
-	// was paid in another way ([Payments.RecordRefund]).
+	// StripeID is re_…, empty while the refund is due or if it was paid in another way
+	// ([Payments.RecordRefund]).
 	StripeID string
-	// Failure is Stripe's code if the refund failed, or else empty.
+	// Failure is Stripe's code if the refund failed.
 	Failure string
-	// Asked is the requested amount in minor units, 0 for all that was left. Amount is
-	// lower if a part was refunded at Stripe meanwhile.
+	// Asked is the requested minor units, 0 for all that was left. Amount is lower if a
+	// part was refunded at Stripe meanwhile.
 	Asked         int64
 	Reason, Actor string
 	// ByHand: the money was paid at the desk, so staff pay it back and record that with
-	// [Payments.MarkRefundPaid]; Stripe is never called. Reference and SettledBy are those
-	// of the [PaidRefund]. Also of a refund that [Payments.RecordRefund] recorded.
+	// [Payments.MarkRefundPaid]; Stripe is never called. Also of a refund that
+	// [Payments.RecordRefund] recorded. Reference and SettledBy are the [PaidRefund]'s.
 	ByHand               bool
 	Reference, SettledBy string
-	// Tries counts the calls to Stripe, LastError is the code of the last failure and
-	// NextTry the time of the next call. LastError of a pending refund is
-	// "requires_action" while Stripe waits for the customer's bank account.
+	// Tries counts calls to Stripe, LastError is the last failure's code, NextTry the
+	// next call. LastError of a pending refund is "requires_action" while Stripe waits
+	// for the customer's bank account.
 	Tries                int
 	LastError            string
 	NextTry              time.Time
 	CreatedAt, UpdatedAt time.Time
 }
 
-// refundColumns are the columns that scanRefund reads.
 const refundColumns = `r.id::text, r.payment_id::text, r.cause, r.amount_minor, r.currency, r.status,
 	coalesce(r.stripe_refund_id, ''), r.failure, r.reason, r.actor, r.tries, r.last_error, r.next_try_at,
 	r.created_at, r.updated_at, r.origin, r.asked_minor, r.by_hand, r.reference, r.settled_by`
@@ -138,10 +136,10 @@ WHERE r.id = ANY (ARRAY(
 AND EXISTS (SELECT FROM booking_platform.payments p WHERE p.id = r.payment_id AND p.account IN ('', $2::text))
 ORDER BY r.id DESC LIMIT $1::int`
 
-// RefundsNeedingAttention returns up to 500 refunds for an operator to look at, newest
-// first: failed or canceled ones that [Backlog] counts, due ones after three tries or to
-// be paid by hand, and pending ones that wait for the customer or are older than 14 days.
-// One round trip.
+// RefundsNeedingAttention returns up to 500 refunds for an operator, newest first: failed
+// or canceled ones that [Backlog] counts, due ones after three tries or to be paid by
+// hand, and pending ones that wait for the customer or are older than 14 days. One round
+// trip.
 func (p *Payments) RefundsNeedingAttention(ctx context.Context) ([]Refund, error) {
 	return p.refunds(ctx, "list refunds needing attention", refundsNeedingAttentionSQL, 500, p.account)
 }
@@ -172,7 +170,6 @@ func scanRefunds(ctx context.Context, q booking.Querier, query string, args ...a
 	return out, rows.Err()
 }
 
-// queryRefund runs a statement that returns at most one refund.
 func queryRefund(ctx context.Context, q booking.Querier, query string, args ...any) (Refund, bool, error) {
 	r, err := scanRefund(q.QueryRowContext(ctx, query, args...))
 	if errors.Is(err, sql.ErrNoRows) {

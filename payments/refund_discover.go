@@ -13,7 +13,7 @@ import (
 
 const (
 	refundPages = 50
-	// refundsFor is how long a refund may change: banks return one within 30 days
+	// refundsFor: banks return a refund within 30 days
 	// (https://docs.stripe.com/refunds#failed-refunds).
 	refundsFor = 30 * 24 * time.Hour
 )
@@ -46,13 +46,12 @@ WHERE p.refunds_unknown = 0 AND p.account IN ('', $2::text) AND p.id IN (
 	AND r.updated_at < statement_timestamp() - interval '1 day')`
 
 // DiscoverRefunds is a step that lists the refunds of the last 30 days at Stripe and
-// marks payments with new ones for [Payments.RefreshRefunds], such as refunds made in the
-// dashboard or returned by a bank without an event. Run it every 15 minutes. It returns
-// how many payments it marked.
+// marks payments with new ones for
+// [Payments.RefreshRefunds]: made in the dashboard, or returned by a bank without an event. Run it every 15 minutes. It returns how
+// many payments it marked.
 //
 // It reads at most 5,000 refunds, newest first, with one call and one round trip per 100.
-// It is safe on every replica at once. If Stripe does not answer the error is
-// [ErrUnavailable].
+// Safe on every replica at once. If Stripe does not answer the error is [ErrUnavailable].
 func (p *Payments) DiscoverRefunds(ctx context.Context) (int, error) {
 	ctx = inBackground(ctx)
 	found, err := p.markPending(ctx)
@@ -83,8 +82,7 @@ func (p *Payments) DiscoverRefunds(ctx context.Context) (int, error) {
 	return found, nil
 }
 
-// markPending marks payments with a refund that is pending for longer than Stripe's list
-// reaches.
+// For refunds that are pending for longer than Stripe's list reaches.
 func (p *Payments) markPending(ctx context.Context) (int, error) {
 	var n int64
 	err := p.inTxRetry(ctx, "mark pending refunds", func(q *sql.Tx) error {
@@ -114,7 +112,6 @@ func (p *Payments) refundPage(ctx context.Context, after string) (*stripe.Refund
 	return list.RefundList(), list.Err()
 }
 
-// markRefunded marks payments with new refunds.
 func (p *Payments) markRefunded(ctx context.Context, page []*stripe.Refund) (int, error) {
 	type listed struct {
 		ID     string `json:"id"`
@@ -168,8 +165,8 @@ UPDATE booking_platform.payments AS p SET refunds_unknown = p.refunds_unknown + 
 
 // RefreshRefunds is a step that reads refunds from Stripe for payments of which more was
 // refunded than the rows account for. Run it every few seconds. It returns how many
-// payments it read, at most 20. With nothing to do it
-// takes one transaction of one statement.
+// payments it read, at most 20. With nothing to do it takes one transaction of one
+// statement.
 //
 // Each payment is leased before the call, outside any transaction, so the step is safe on
 // every replica. It continues after a failure, which is retried after two minutes, and

@@ -15,16 +15,15 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Refunds and disputes name the PaymentIntent; those of this service also name the
-// payment in their metadata, before the PaymentIntent is known. The PaymentIntent takes
-// precedence.
+// Refunds and disputes name the PaymentIntent, which takes precedence; those of this
+// service also name the payment in their metadata, before the PaymentIntent is known.
 const matchIntentSQL = `SELECT ` + paymentColumns + ` FROM booking_platform.payments p
 WHERE (p.stripe_payment_intent_id = $1::text AND $1::text <> '')
    OR (p.id = $2::uuid AND ($1::text = '' OR p.stripe_payment_intent_id IS NULL))
 ORDER BY p.stripe_payment_intent_id NULLS LAST LIMIT 1`
 
-// handleIntent matches an event about a charge, refund or dispute to its payment, locks
-// the booking and calls step.
+// handleIntent matches a charge, refund or dispute to its payment, locks the booking and
+// calls step.
 func (p *Payments) handleIntent(step func(context.Context, lockedEvent) (webhook.Outcome, error)) webhook.Handler {
 	return func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 		ref, err := uuid.Parse(ev.Reference)
@@ -78,19 +77,18 @@ func (p *Payments) handleChargeRefunded(ctx context.Context, e lockedEvent) (web
 	return webhook.Processed, err
 }
 
-// stripeRefund is a refund as Stripe reports it, in an answer, an event or a list.
+// stripeRefund is a refund in an answer, an event or a list.
 type stripeRefund struct {
 	id, failure string
 	// waits is "requires_action" while Stripe waits for the customer.
 	waits string
-	// ours is the id of the refund's row from the metadata, or uuid.Nil for one made at
-	// Stripe.
+	// ours is the id of the refund's row from the metadata; uuid.Nil if made at Stripe.
 	ours   string
 	status RefundStatus
 	amount booking.Money
 }
 
-// parseRefund reads Stripe's object. An unknown status counts as pending.
+// An unknown status counts as pending.
 func parseRefund(r *stripe.Refund) (stripeRefund, error) {
 	currency := strings.ToLower(string(r.Currency))
 	if r.ID == "" || r.Amount <= 0 || !currencyCode.MatchString(currency) {
@@ -112,8 +110,8 @@ func parseRefund(r *stripe.Refund) (stripeRefund, error) {
 	return t, nil
 }
 
-// A status only moves forward, whatever the order of the reports. A refund may fail after
-// it succeeded, but not the other way round
+// A status only moves forward, whatever the order of reports. A refund may fail after it
+// succeeded, but not the other way round
 // (https://docs.stripe.com/refunds#failed-refunds). A row without Stripe's id is matched
 // by its own, and takes Stripe's status even if a call was refused before.
 const recordRefundSQL = `
@@ -135,7 +133,7 @@ VALUES ($1::uuid, $2::uuid, 'stripe:' || $3::text, $4::bigint, $5::text, $6::tex
 ON CONFLICT DO NOTHING`
 
 // The committed sum never exceeds what was captured, even if a refund at Stripe overtakes
-// one that is due, which Stripe then refuses.
+// a due one, which Stripe then refuses.
 const sumRefundsSQL = `
 UPDATE booking_platform.payments AS p SET
 	refunded_minor = s.refunded, refund_committed = LEAST(s.committed, GREATEST(p.amount_minor, p.captured_minor)),
@@ -147,8 +145,8 @@ FROM (
 ) s
 WHERE p.id = $1::uuid`
 
-// recordRefunds records refunds as Stripe reports them. It locks the payment, so the sums
-// are right and a refund has one row, whether its call's answer or its event comes first.
+// recordRefunds locks the payment, so the sums are right and a refund has one row,
+// whether answer or event comes first.
 func recordRefunds(ctx context.Context, q booking.Querier, paymentID string, refunds ...stripeRefund) error {
 	if err := lockPayment(ctx, q, paymentID); err != nil {
 		return err

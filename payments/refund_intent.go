@@ -17,22 +17,22 @@ type RefundRequest struct {
 	PaymentID string
 	// Amount is in minor units of the currency that was paid; 0 means all that is left.
 	// Stripe refunds no fractions of isk and ugx, and no thousandths in currencies with
-	// three decimal places.
+	// three places.
 	Amount int64
-	// Cause has 1 to 200 characters, such as "staff" and a case number. A repeat with the
-	// same cause returns the first refund, so that a double click refunds once; with
-	// another amount it is refused.
+	// Cause has 1 to 200 characters, such as "staff" and a case number. A repeat with it
+	// returns the first refund, so that a double click refunds once; with another amount
+	// it is refused.
 	Cause string
 	// Reason is free text, at most 500 characters.
 	Reason string
-	// Actor names the requester, at most 200 characters, such as "user:ada@example.com".
+	// Actor is the requester, at most 200 characters, such as "user:ada@example.com".
 	Actor string
-	// paid: the money was returned outside Stripe, which is not called.
+	// paid: returned outside Stripe, which is not called.
 	paid bool
 }
 
-// Refund commits to refund money, which [Payments.SettleRefunds] does at Stripe. The
-// refunds of a payment never exceed what was paid, whatever the number of callers and
+// Refund commits to refund money, which [Payments.SettleRefunds] does at Stripe. A
+// payment's refunds never exceed what was paid, whatever the number of callers and
 // replicas. The booking does not change; see [Payments.Cancel].
 //
 // Errors: [ErrNotFound]; [ErrNothingToRefund]; [ErrDisputed]; a [*RefundTooLargeError]; a
@@ -71,18 +71,18 @@ func (req RefundRequest) check() error {
 	return nil
 }
 
-// The row lock of the payment guards all decisions about its refunds.
+// The payment's row lock guards all decisions about its refunds.
 const lockPaymentSQL = `
 SELECT p.captured_minor - p.dispute_lost_minor, coalesce(nullif(p.captured_currency, ''), p.currency),
 	p.refund_committed, p.disputes_open > 0
 FROM booking_platform.payments p WHERE p.id = $1::uuid FOR NO KEY UPDATE`
 
-// A cause is replaced by its digest when the customer is erased.
+// A digest replaces the cause of an erased customer.
 var refundByCauseSQL = `SELECT ` + refundColumns + ` FROM booking_platform.refunds r
 WHERE r.payment_id = $1::uuid AND r.origin = $2::text AND r.cause IN ($3::text, ` +
 	fmt.Sprintf(causeDigestSQL, "$1::uuid", "$3::text") + `)`
 
-// The limit is checked by the statement that raises the sum, whatever was read before.
+// The statement that raises the sum checks the limit, whatever was read before.
 const intendRefundSQL = `
 WITH bounded AS (
 	UPDATE booking_platform.payments AS p
@@ -96,8 +96,8 @@ SELECT $1::uuid, b.id, $4::text, $3::bigint, $5::text, 'due', $6::text, $7::text
 	CASE WHEN b.by_hand THEN timestamptz '9999-12-31 00:00:00Z' ELSE statement_timestamp() END FROM bounded b
 RETURNING ` + refundColumns
 
-// createIntent commits to a refund of this package's own. A refusal leaves a caller's
-// transaction usable.
+// createIntent is for this package's own refunds. A refusal leaves a caller's transaction
+// usable.
 func createIntent(ctx context.Context, q booking.Querier, req RefundRequest) (Refund, error) {
 	return createIntentOf(ctx, q, OriginPayments, req)
 }
@@ -181,8 +181,7 @@ WHERE p.id = $1::uuid AND p.captured_minor > 0 AND NOT p.parked AND p.disputes_o
 // commitDueRefund commits to the refund that a payment's state requires, if any: all that
 // is left of unapplied money, or what a cancellation gives back less what a lost dispute
 // took. During a dispute nothing is committed; the event that closes it calls this again.
-// It may be called after any change, since the refund's cause is unique. The booking is
-// locked.
+// It may be called after any change, since the cause is unique. The booking is locked.
 func commitDueRefund(ctx context.Context, q booking.Querier, paymentID, reason, actor string) error {
 	var cause string
 	var lost, left, promised int64
@@ -226,10 +225,10 @@ SELECT ` + refundColumns +
 	` FROM booking_platform.refunds r WHERE r.id = (SELECT c.id FROM chain c ORDER BY c.nth DESC LIMIT 1)`
 
 // RetryRefund retries a refund. A due one is tried at the next run of
-// [Payments.SettleRefunds] instead of after its pause. For a failed or canceled one
-// another is committed and returned, of the same amount or of what is left; its cause is
-// "retry:" with the id of the first, so a repeat returns it until it fails too. Any other
-// refund is returned unchanged. actor is as in [RefundRequest].
+// [Payments.SettleRefunds]. For a failed or canceled one another is committed and
+// returned, of the same amount or of what is left; its cause is "retry:" with the id of
+// the first, so a repeat returns it until it fails too. Any other refund is returned
+// unchanged. actor is as in [RefundRequest].
 //
 // Errors: [ErrNotFound]; [ErrDisputed], with the refund that will be made after the
 // dispute; and those of [Payments.Refund]. A transaction of one or two statements; for a

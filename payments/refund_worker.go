@@ -15,21 +15,21 @@ import (
 
 const (
 	refundBatch = 20
-	// refundLease, in seconds, is longer than the calls for one refund take.
+	// refundLease, in seconds, is longer than one refund's calls take.
 	refundLease = 120
-	// keyMemory, in seconds, is how long a key is relied on: Stripe keeps it for a day
+	// keyMemory, in seconds: Stripe keeps a key for a day
 	// (https://docs.stripe.com/api/idempotent_requests), less an hour for clocks and
 	// calls.
 	keyMemory = 23 * 3600
-	// callEnds, in seconds, is longer than any call to Stripe lasts.
+	// callEnds, in seconds, is longer than any call lasts.
 	callEnds = 900
 	// lostTries is how often a refund is tried that Stripe refuses because of a dispute
 	// while a lost one is known and none is open: for about four hours, in which
-	// DiscoverDisputes finds another one.
+	// DiscoverDisputes finds another.
 	lostTries = 13
 )
 
-// next_try_at is the lease, so the refund of a crashed process is taken up again.
+// next_try_at is the lease: the refund of a crashed process is taken up again.
 const leaseRefundSQL = `
 UPDATE booking_platform.refunds AS r SET
 	next_try_at = statement_timestamp() + make_interval(secs => $1::int), tries = r.tries + 1,
@@ -53,31 +53,30 @@ type dueRefund struct {
 	amount                   booking.Money
 	attempt, tries           int
 	intent, session          string
-	// stale: Stripe may have forgotten the key. cold: the first call with the key has
-	// ended.
+	// stale: Stripe may have forgotten the key. cold: its first call has ended.
 	stale, cold bool
 	// captured is what was paid and not lost to a dispute, in minor units.
 	captured int64
 	lost     bool
-	// transfer and fee: the payment has a Connect destination, an application fee.
+	// transfer: to a Connect destination. fee: an application fee.
 	transfer, fee bool
 }
 
 // SettleRefunds is a step that makes due refunds at Stripe. Run it every few seconds. It
-// returns how many it made, at most 20. With nothing to do it takes one
-// transaction of one statement.
+// returns how many it made, at most 20. With nothing to do it takes one transaction of
+// one statement.
 //
 // Each refund is leased before the call, outside any transaction, so the step is safe on
 // every replica. The idempotency key is derived from the row: a repeat after a crash or a
 // lost answer finds the same refund. If the key may be forgotten or is used up, the
 // refund is searched at Stripe by its metadata before a new key is used.
 //
-// A refund that Stripe refuses for good becomes RefundFailed; see
-// [Payments.RefundsNeedingAttention]. That includes the rest of a payment of which a lost
-// dispute took a part, if Stripe has refused it for about four hours because of the
-// dispute. Other failures are retried with a growing pause of
-// up to an hour, or after Stripe's Retry-After, which pauses all steps of this process.
-// The step continues after a failure and returns the failures joined.
+// A refund that Stripe refuses for good becomes RefundFailed, see
+// [Payments.RefundsNeedingAttention]; so does, after about four hours, one that Stripe
+// refuses because of a dispute although a lost one is known. Other failures are retried
+// with a pause that grows to an hour, or after Stripe's Retry-After, which pauses all
+// steps of this process. The step continues after a failure and returns the failures
+// joined.
 func (p *Payments) SettleRefunds(ctx context.Context) (int, error) {
 	ctx = inBackground(ctx)
 	made := 0
@@ -122,8 +121,7 @@ func (p *Payments) leaseRefund(ctx context.Context) (dueRefund, bool, error) {
 	return d, err == nil, err
 }
 
-// settleRefund calls Stripe and records the answer. It reports whether the refund was
-// made.
+// settleRefund calls Stripe, records the answer, and reports whether the refund was made.
 func (p *Payments) settleRefund(ctx context.Context, d dueRefund) (bool, error) {
 	if d.lost {
 		if goOn, err := p.lowerByLoss(ctx, &d); err != nil {
@@ -148,8 +146,8 @@ func (p *Payments) settleRefund(ctx context.Context, d dueRefund) (bool, error) 
 	return false, errors.Join(p.unavailable(ctx, "make the refund", d.paymentID, err), p.postpone(ctx, d, err))
 }
 
-// refusedRefund is a refund that Stripe refuses. others are the payment's refunds at
-// Stripe, left is what can still be refunded.
+// refusedRefund: others are the payment's refunds at Stripe, left is what can still be
+// refunded.
 type refusedRefund struct {
 	others []stripeRefund
 	left   int64
@@ -160,7 +158,7 @@ func (r *refusedRefund) Error() string { return r.err.Error() }
 
 func (r *refusedRefund) Unwrap() error { return r.err }
 
-// makeRefund makes the refund at Stripe, or finds it there.
+// makeRefund also finds the refund at Stripe.
 func (p *Payments) makeRefund(ctx context.Context, d *dueRefund) ([]stripeRefund, error) {
 	if err := p.findIntent(ctx, d); p.gone(err) {
 		return nil, &refusedRefund{left: d.amount.Minor, err: err}
@@ -179,7 +177,7 @@ func (p *Payments) makeRefund(ctx context.Context, d *dueRefund) ([]stripeRefund
 	params.Context = ctx
 	params.Metadata = map[string]string{"refund_id": d.id, "payment_id": d.paymentID, "booking_id": d.bookingID}
 	if d.transfer {
-		// Or else the platform pays what the connected account keeps
+		// Else the platform pays what the connected account keeps
 		// (https://docs.stripe.com/connect/destination-charges).
 		params.ReverseTransfer = stripe.Bool(true)
 	}
@@ -217,7 +215,7 @@ func (p *Payments) makeRefund(ctx context.Context, d *dueRefund) ([]stripeRefund
 	return nil, errors.Join(err, p.advanceKey(ctx, d))
 }
 
-// recordAfterCall records Stripe's answer even if ctx has ended.
+// The answer is recorded even if ctx has ended.
 func (p *Payments) recordAfterCall(ctx context.Context, d dueRefund, made []stripeRefund) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(storeLimit, p.opts.Timeout))
 	defer cancel()
@@ -231,8 +229,8 @@ UPDATE booking_platform.refunds AS r SET amount_minor = $3::bigint, attempt = r.
 	next_try_at = statement_timestamp(), last_error = $4::text, updated_at = statement_timestamp()
 WHERE r.id = $1::uuid AND r.attempt = $2::int AND r.status = 'due'`
 
-// lowerRefund lowers a refund to what is left at Stripe after another refund in the
-// dashboard. Its key made nothing; the new amount gets a new key.
+// lowerRefund lowers a refund to what another in the dashboard has left. Its key made
+// nothing; the new amount gets a new one.
 func (p *Payments) lowerRefund(ctx context.Context, d dueRefund, r *refusedRefund) error {
 	p.log.LogAttrs(ctx, slog.LevelWarn, "refund lowered to what is left", slog.String("refund_id", d.id),
 		slog.String("payment_id", d.paymentID),
@@ -261,7 +259,6 @@ UPDATE booking_platform.refunds AS r SET status = 'failed', failure = $2::text, 
 	updated_at = statement_timestamp()
 WHERE r.id = $1::uuid AND r.status = 'due' AND r.attempt = $3::int`
 
-// failRefund records that Stripe refused a refund for good.
 func (p *Payments) failRefund(ctx context.Context, d dueRefund, r *refusedRefund) error {
 	code := refusalCode(r)
 	p.log.LogAttrs(ctx, slog.LevelError, "stripe refused a refund", slog.String("refund_id", d.id),
@@ -289,7 +286,7 @@ UPDATE booking_platform.refunds AS r SET last_error = $2::text,
 	next_try_at = statement_timestamp() + make_interval(secs => $3::int)
 WHERE r.id = $1::uuid AND r.status = 'due'`
 
-// postpone sets the next try: after five seconds, doubling up to an hour.
+// postpone pauses for five seconds, doubling up to an hour.
 func (p *Payments) postpone(ctx context.Context, d dueRefund, cause error) error {
 	pause := time.Hour
 	if d.tries < 10 {
@@ -322,8 +319,8 @@ func (p *Payments) findIntent(ctx context.Context, d *dueRefund) error {
 	return nil
 }
 
-// refundsAtStripe lists all refunds of a PaymentIntent. An empty list counts only if
-// Stripe knows the PaymentIntent: a key of another account or mode does not.
+// refundsAtStripe: an empty list counts only if Stripe knows the PaymentIntent; a key of
+// another account or mode does not.
 func (p *Payments) refundsAtStripe(ctx context.Context, intent string) ([]stripeRefund, error) {
 	params := &stripe.RefundListParams{PaymentIntent: stripe.String(intent)}
 	params.Context = ctx
@@ -346,8 +343,7 @@ func (p *Payments) refundsAtStripe(ctx context.Context, intent string) ([]stripe
 	return nil, err
 }
 
-// findRefund lists the payment's refunds at Stripe and reports whether this one is among
-// them.
+// findRefund reports whether this refund is among the payment's at Stripe.
 func (p *Payments) findRefund(ctx context.Context, d dueRefund) (all []stripeRefund, made bool, err error) {
 	all, err = p.refundsAtStripe(ctx, d.intent)
 	for _, t := range all {
@@ -356,7 +352,7 @@ func (p *Payments) findRefund(ctx context.Context, d dueRefund) (all []stripeRef
 	return all, made, err
 }
 
-// left returns what Stripe can still refund of the payment.
+// left is what Stripe can still refund of the payment.
 func (d dueRefund) left(all []stripeRefund) int64 {
 	left := d.captured
 	for _, t := range all {
@@ -371,7 +367,7 @@ const nextKeySQL = `
 UPDATE booking_platform.refunds AS r SET attempt = r.attempt + 1, first_called_at = statement_timestamp()
 WHERE r.id = $1::uuid AND r.attempt = $2::int AND r.status = 'due'`
 
-// advanceKey moves a refund to the next key, after the previous one made nothing.
+// advanceKey follows a key that made nothing.
 func (p *Payments) advanceKey(ctx context.Context, d *dueRefund) error {
 	err := p.inTxRetry(ctx, "move a refund to the next key", func(q *sql.Tx) error {
 		result, err := q.ExecContext(ctx, nextKeySQL, d.id, d.attempt)
@@ -389,24 +385,23 @@ func (p *Payments) advanceKey(ctx context.Context, d *dueRefund) error {
 	return err
 }
 
-// refusesAmount reports whether Stripe says that too little is left. If its list of
-// refunds disagrees, the list may lag and lack this refund.
+// refusesAmount: Stripe says that too little is left. If its list disagrees, the list may
+// lag and lack this refund.
 func refusesAmount(err error) bool {
 	var se *stripe.Error
 	return errors.As(err, &se) && (se.Param == "amount" || se.Code == stripe.ErrorCodeChargeAlreadyRefunded ||
 		se.Code == stripe.ErrorCodeAmountTooLarge)
 }
 
-// refusesDisputed reports whether Stripe refunds nothing of the charge because of a
-// dispute. It says so after a lost one too (https://docs.stripe.com/error-codes,
-// charge_disputed).
+// refusesDisputed: Stripe refunds nothing because of a dispute, also after a lost one
+// (https://docs.stripe.com/error-codes, charge_disputed).
 func refusesDisputed(err error) bool {
 	var se *stripe.Error
 	return errors.As(err, &se) &&
 		(se.Code == stripe.ErrorCodeChargeDisputed || se.Code == stripe.ErrorCodeRefundDisputedPayment)
 }
 
-// refusalCode returns Stripe's code, without its message, which can quote parameters.
+// refusalCode leaves out Stripe's message, which can quote parameters.
 func refusalCode(err error) string {
 	var se *stripe.Error
 	switch {

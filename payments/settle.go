@@ -12,19 +12,18 @@ import (
 
 // Errors of an operator's settlements, for errors.Is.
 var (
-	// ErrNotFailed means that a refund has not failed: it was made, or may still be made
-	// at Stripe.
+	// ErrNotFailed means that a refund was made, or may still be made at Stripe.
 	ErrNotFailed = errors.New("the refund has not failed, it was made or may still be made at Stripe")
-	// ErrSessionOpen means that Stripe still has the Checkout Session of a payment, which
+	// ErrSessionOpen means that Stripe still has a payment's Checkout Session, which
 	// waits there for the customer or a bank, or that there is none yet.
 	ErrSessionOpen = errors.New("the Checkout Session is not gone")
 )
 
 // Settlement is an operator's statement about what Stripe does not know.
 type Settlement struct {
-	// Cause says why, such as "bank transfer 42"; 1 to 400 characters.
+	// Cause is why, such as "bank transfer 42"; 1 to 400 characters.
 	Cause string
-	// Actor names the operator, at most 200 characters, such as "user:ada@example.com".
+	// Actor is the operator, at most 200 characters, such as "user:ada@example.com".
 	Actor string
 }
 
@@ -36,7 +35,7 @@ func (s Settlement) check() error {
 	return err
 }
 
-// The refund that RecordRefund adds has reached the customer, without Stripe.
+// RecordRefund's refund has reached the customer, without Stripe.
 const markPaidSQL = `
 UPDATE booking_platform.refunds AS r SET status = 'succeeded', by_hand = true, settled_by = $2::text,
 	updated_at = statement_timestamp()
@@ -46,12 +45,11 @@ const refundBookingSQL = `
 SELECT p.id::text, p.booking_id::text FROM booking_platform.refunds r
 JOIN booking_platform.payments p ON p.id = r.payment_id WHERE r.id = $1::uuid`
 
-// RecordRefund records that a failed or canceled refund was paid to the customer in
-// another way, such as by bank transfer. A refund of the same amount, or of what is left,
-// is added to the failed one as a retry is ([Payments.RetryRefund]), but as succeeded and
-// without a StripeID; its Reason is the cause. It counts as refunded, and as
-// [TransitionRefunded]. The booking's history names it. A repeat returns the recorded
-// refund.
+// RecordRefund records that a failed or canceled refund was paid in another way, such as
+// by bank transfer. A refund of the same amount, or of what is left, is added to the
+// failed one as a retry is ([Payments.RetryRefund]), but as succeeded and without a
+// StripeID; its Reason is the cause. It counts as refunded, and as [TransitionRefunded].
+// The booking's history names it. A repeat returns it.
 //
 // Errors: [ErrNotFound]; [ErrNotFailed]; [ErrDisputed], since the bank may return the
 // money too; [ErrNothingToRefund]; a [*booking.ValidationError]. Safe on several replicas
@@ -97,7 +95,7 @@ func (p *Payments) RecordRefund(ctx context.Context, refundID string, s Settleme
 
 var errRecordedBefore = errors.New("recorded before")
 
-// recordRefund adds the refund. The payment is locked.
+// The payment is locked.
 func recordRefund(ctx context.Context, tx *sql.Tx, paymentID, refundID string, s Settlement) (Refund, error) {
 	last, _, err := queryRefund(ctx, tx, lastRetrySQL, refundID)
 	switch {
@@ -125,18 +123,18 @@ func recordRefund(ctx context.Context, tx *sql.Tx, paymentID, refundID string, s
 	return made, err
 }
 
-// A delayed payment method that was pending has failed; an open session has expired.
+// A pending delayed payment method has failed; an open session has expired.
 const sessionGoneSQL = `
 UPDATE booking_platform.payments AS p SET expired = p.expired OR NOT p.completed, failed = p.failed OR p.completed,
 	updated_at = statement_timestamp()
 WHERE p.id = $1::uuid AND p.captured_minor = 0 AND NOT p.expired AND NOT p.failed AND NOT p.parked`
 
 // EndMissingSession ends an open or processing payment whose Checkout Session Stripe does
-// not know any more, such as one deleted with the test data in Stripe's dashboard: it is
-// expired, or failed, and its hold released. Only an operator can say so, because a key
-// of another account or mode gets the same answer. The booking's history names the
-// cause. If Stripe knows the session and it is over, Stripe's answer is applied instead.
-// A payment that has ended is returned unchanged.
+// not know any more, such as one deleted with the test data: it is expired, or failed,
+// and its hold released. Only an operator can say so, because a key of another account or
+// mode gets the same answer. The booking's history names the cause. If Stripe knows the
+// session and it is over, Stripe's answer is applied instead. A payment that has ended is
+// returned unchanged.
 //
 // Errors: [ErrNotFound]; [ErrSessionOpen]; [ErrUnavailable], also for a payment of
 // another account; a [*booking.ValidationError]. Safe on several replicas at once and

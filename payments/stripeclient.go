@@ -13,27 +13,23 @@ import (
 	"github.com/stripe/stripe-go/v76"
 )
 
-// inUse reports whether another call with the same idempotency key is in progress at
-// Stripe.
+// inUse: another call with the key is in progress at Stripe.
 func inUse(err error) bool {
 	var se *stripe.Error
 	return errors.As(err, &se) && (se.HTTPStatusCode == http.StatusConflict ||
 		se.Code == stripe.ErrorCodeIdempotencyKeyInUse)
 }
 
-// notFound reports whether Stripe does not know the object, which a key of another
-// account or mode gets as an answer too.
+// notFound is also what a key of another account or mode gets.
 func notFound(err error) bool {
 	var se *stripe.Error
 	return errors.As(err, &se) && (se.HTTPStatusCode == http.StatusNotFound ||
 		se.Code == stripe.ErrorCodeResourceMissing)
 }
 
-// owns reports whether a payment belongs to this key's account and mode.
 func (p *Payments) owns(pay Payment) bool { return pay.Account == "" || pay.Account == p.account }
 
-// gone reports whether an object that Stripe does not know is gone; see
-// Options.MissingIsGone.
+// gone: see Options.MissingIsGone.
 func (p *Payments) gone(err error) bool { return p.opts.MissingIsGone && notFound(err) }
 
 // unavailable logs Stripe's error and wraps it as ErrUnavailable, without its message,
@@ -66,8 +62,7 @@ func (p *Payments) failed(ctx context.Context, kind error, message, what, paymen
 	return fmt.Errorf("payments: %s: %w: %w", what, kind, err)
 }
 
-// checkKey returns a secret key without surrounding white space. The error does not quote
-// it.
+// checkKey trims white space. Its error does not quote the key.
 func checkKey(key string) (string, error) {
 	key = strings.TrimSpace(key)
 	kind, rest, _ := strings.Cut(key, "_")
@@ -92,7 +87,7 @@ func checkKey(key string) (string, error) {
 	return key, nil
 }
 
-// accountOf returns Payment.Account. It does not depend on the key, which may be rolled.
+// accountOf does not depend on the key itself, which may be rolled.
 func accountOf(name, key string) string {
 	_, rest, _ := strings.Cut(key, "_")
 	mode, _, _ := strings.Cut(rest, "_")
@@ -102,37 +97,34 @@ func accountOf(name, key string) string {
 	return strings.Trim(name+"/"+mode, "/")
 }
 
-// followUp is what to do after an answer to a call with an idempotency key.
+// followUp is what an answer to a call with an idempotency key asks for.
 type followUp int
 
 const (
 	// sameKey: the call may be in progress or done. Repeat it later with the same key, so
-	// that the repeats make one object at most.
+	// that at most one object is made.
 	sameKey followUp = iota
-	// nextKey: the key is used up. Repeat with the next key; search a refund at Stripe
-	// first.
+	// nextKey: the key is used up. Search a refund at Stripe before the next one.
 	nextKey
-	// nextKeyLater: as nextKey, but keep the key while a call with other parameters may
-	// be in progress.
+	// nextKeyLater: as nextKey, but not while a call with other parameters may be in
+	// progress.
 	nextKeyLater
 	// refused: Stripe will repeat the answer; an operator must act.
 	refused
 )
 
-// answerRule is a row of a table of answers. The first matching row applies; zero fields
-// match all.
+// answerRule is a row of a table. The first match applies; zero fields match all.
 type answerRule struct {
 	from, to int // HTTP status
 	codes    []stripe.ErrorCode
 	kind     stripe.ErrorType
 	params   []string
-	// replayed matches only an answer that Stripe has stored under the key and repeats.
+	// replayed: only an answer stored under the key.
 	replayed bool
 	then     followUp
 }
 
-// keyUndecided are answers that say nothing about the key. Sources differ on the type of
-// a 409.
+// keyUndecided answers say nothing about the key. Sources differ on the type of a 409.
 var keyUndecided = []answerRule{
 	{codes: []stripe.ErrorCode{stripe.ErrorCodeIdempotencyKeyInUse, stripe.ErrorCodeLockTimeout,
 		stripe.ErrorCodeRateLimit}, then: sameKey},
@@ -141,12 +133,11 @@ var keyUndecided = []answerRule{
 	{from: http.StatusTooManyRequests, to: http.StatusTooManyRequests, then: sameKey},
 }
 
-// refundAnswers classify the answers to POST /v1/refunds
-// (https://docs.stripe.com/error-codes).
+// refundAnswers are those to POST /v1/refunds (https://docs.stripe.com/error-codes).
 var refundAnswers = append(keyUndecided[:len(keyUndecided):len(keyUndecided)], []answerRule{
 	{codes: []stripe.ErrorCode{stripe.ErrorCodeResourceMissing}, then: sameKey},
 	{from: http.StatusNotFound, to: http.StatusNotFound, then: sameKey},
-	// A wrong API key or a missing permission, which an operator corrects.
+	// A wrong or restricted API key, which an operator corrects.
 	{from: http.StatusUnauthorized, to: http.StatusUnauthorized, then: sameKey},
 	{from: http.StatusForbidden, to: http.StatusForbidden, then: sameKey},
 	{from: 500, to: 599, replayed: true, then: nextKey},
@@ -163,8 +154,8 @@ var refundAnswers = append(keyUndecided[:len(keyUndecided):len(keyUndecided)], [
 	{then: sameKey},
 }...)
 
-// checkoutAnswers classify the answers to POST /v1/checkout/sessions. A session whose
-// answer was lost has no customer, so the next key needs no search.
+// checkoutAnswers are those to POST /v1/checkout/sessions. A session whose answer was
+// lost has no customer, so the next key needs no search.
 var checkoutAnswers = append(keyUndecided[:len(keyUndecided):len(keyUndecided)], []answerRule{
 	{replayed: true, then: nextKey},
 	{from: 500, to: 599, then: sameKey},
@@ -178,8 +169,8 @@ var checkoutAnswers = append(keyUndecided[:len(keyUndecided):len(keyUndecided)],
 	{then: sameKey},
 }...)
 
-// classify returns the follow-up of an error. It is sameKey without an answer of Stripe's
-// API (broken connection, timeout, a proxy's page) and after Retry-After.
+// classify returns sameKey without an answer of Stripe's API (broken connection, timeout,
+// a proxy's page) and after Retry-After.
 func classify(table []answerRule, err error) followUp {
 	var se *stripe.Error
 	if !errors.As(err, &se) || RetryAfter(err) > 0 {
@@ -201,7 +192,7 @@ func (a answerRule) fits(se *stripe.Error) bool {
 		(a.params == nil || slices.Contains(a.params, se.Param))
 }
 
-// newBackend does not use the library's global backend, which the whole program shares.
+// The library's global backend is shared by the whole program.
 func newBackend(opts Options, transport http.RoundTripper) (stripe.Backend, error) {
 	// The caller's client stays unchanged.
 	client := *opts.HTTPClient
@@ -210,8 +201,8 @@ func newBackend(opts Options, transport http.RoundTripper) (stripe.Backend, erro
 		HTTPClient: &client,
 		// The library's log is unstructured; errors are logged in this package.
 		LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
-		// One retry repairs a connection that was closed while idle. The pauses of more
-		// would ignore the context.
+		// One retry repairs a connection closed while idle. Further pauses would ignore
+		// the context.
 		MaxNetworkRetries: stripe.Int64(1),
 		EnableTelemetry:   stripe.Bool(false),
 	}

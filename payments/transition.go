@@ -11,40 +11,37 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Tx is the transaction of [Options.OnTransition], with the methods of sqlx.ExtContext
-// and, as SQL, the *sql.Tx itself, of whatever call, event or step makes the change. Do
-// not end it, and close the rows you open: a hook that ends it gets
-// [webhook.ErrTransactionEnded] returned to the caller, and what was not committed is
-// rolled back.
+// Tx is the transaction of [Options.OnTransition], whatever call, event or step makes the
+// change: sqlx.ExtContext and, as SQL, the *sql.Tx itself. Do not end it, and close the
+// rows you open: a hook that ends it gets [webhook.ErrTransactionEnded] returned to the
+// caller, and what was not committed is rolled back.
 type Tx = webhook.Tx
 
-// TransitionKind says what happened to a payment or its booking.
+// TransitionKind is what happened to a payment or its booking.
 type TransitionKind string
 
-// The kinds of transitions. Each reports a new fact, so it happens once per payment, or
-// once per refund or dispute, whatever the order and repetition of events. Their order is
-// that in which Stripe's events are processed: a refund made in the dashboard may be
-// reported before its payment. A kind is therefore no state; those of Payment and Booking
-// are.
+// The kinds of transitions. Each reports a new fact, so it happens once per payment,
+// refund or dispute, whatever the order and repetition of events. They come in the order
+// of Stripe's events: a refund made in the dashboard may be reported before its payment.
+// A kind is therefore no state; those of Payment and Booking are.
 const (
-	// TransitionProcessing: the Checkout was completed with a delayed payment method; the
-	// money has not come yet.
+	// TransitionProcessing: completed with a delayed payment method, money not received.
 	TransitionProcessing TransitionKind = "processing"
-	// TransitionPaid: the money came and pays for the booking. Amount is the money. Write
-	// invoices here. Booking is confirmed, or cancelled if the payment was refunded at
-	// Stripe before its event was processed.
+	// TransitionPaid: the money, Amount, came and pays for the booking. Write invoices
+	// here. Booking is confirmed, or cancelled if the payment was refunded at Stripe
+	// before its event was processed.
 	TransitionPaid TransitionKind = "paid"
-	// TransitionUnapplied: the money cannot be applied (Payment.Unapplied says why) and
-	// is refunded. Amount is the money.
+	// TransitionUnapplied: the money, Amount, cannot be applied (Payment.Unapplied says
+	// why) and is refunded.
 	TransitionUnapplied TransitionKind = "unapplied"
-	// TransitionParked: an operator must decide; see Payment.ParkedReason. Amount is the
+	// TransitionParked: an operator must decide, see Payment.ParkedReason. Amount is the
 	// money, possibly 0.
 	TransitionParked TransitionKind = "parked"
 	// TransitionFailed: a delayed payment method was refused, or the Checkout was
 	// abandoned.
 	TransitionFailed TransitionKind = "failed"
-	// TransitionExpired: not paid in time, or the hold was cancelled or released. Money can
-	// still come later.
+	// TransitionExpired: not paid in time, or the hold was cancelled or released. Money
+	// can still come.
 	TransitionExpired TransitionKind = "expired"
 	// TransitionDisputed: Dispute was opened, possibly as an inquiry.
 	TransitionDisputed TransitionKind = "disputed"
@@ -58,8 +55,8 @@ const (
 	// TransitionRefundFailed: Refund, of Amount, failed or was canceled, and is no longer
 	// in Payment.Refunded.
 	TransitionRefundFailed TransitionKind = "refund_failed"
-	// TransitionCancelled: a confirmed booking was cancelled. Booking.Refund is what is
-	// given back.
+	// TransitionCancelled: a confirmed booking was cancelled. Booking.Refund is given
+	// back.
 	TransitionCancelled TransitionKind = "cancelled"
 )
 
@@ -76,8 +73,7 @@ type Transition struct {
 	Dispute *Dispute
 }
 
-// transitions compares the states before and after a change. It returns the transitions
-// in the order in which they happen.
+// transitions returns what changed between the states, in the order in which it happens.
 func transitions(before, after state) []Transition {
 	var out []Transition
 	is, was := after.payment, before.payment
@@ -131,8 +127,7 @@ func transitions(before, after state) []Transition {
 	return out
 }
 
-// stage returns the transition that leads to the status. Pending and succeeded are the
-// same stage.
+// stage: pending and succeeded are the same one.
 func (s RefundStatus) stage() TransitionKind {
 	switch s {
 	case RefundDue:
@@ -159,7 +154,7 @@ func (s state) dispute(id string) (known, open bool) {
 	return false, false
 }
 
-// stage returns the last transition of a refund, or "" if the refund is unknown.
+// stage returns the last transition of a refund, or "".
 func (s state) stage(refund string) TransitionKind {
 	for _, r := range s.refunds {
 		if r.ID == refund {
@@ -169,10 +164,9 @@ func (s state) stage(refund string) TransitionKind {
 	return ""
 }
 
-// observe runs a change of the payments of a booking and reports its transitions to
+// observe runs a change of a booking's payments and reports its transitions to
 // Options.OnTransition in the same transaction. Every change of a fact must go through
-// it. Transitions are found by comparing states, so each is reported once, whatever
-// caused it.
+// it. States are compared, so each transition is reported once, whatever caused it.
 func (p *Payments) observe(ctx context.Context, q booking.Querier, bookingID string, change func() error) error {
 	if p.opts.OnTransition == nil {
 		return change()
@@ -213,8 +207,7 @@ func (p *Payments) observe(ctx context.Context, q booking.Querier, bookingID str
 	return nil
 }
 
-// stateBefore returns the state of a payment before the change, which may have inserted
-// it.
+// The change may have inserted the payment.
 func stateBefore(before []state, paymentID string, b booking.Booking) state {
 	for _, s := range before {
 		if s.payment.ID == paymentID {
@@ -224,7 +217,6 @@ func stateBefore(before []state, paymentID string, b booking.Booking) state {
 	return state{booking: b}
 }
 
-// observePayment is observe for a payment whose booking is not known.
 func (p *Payments) observePayment(ctx context.Context, q booking.Querier, paymentID string,
 	change func() error) error {
 	if p.opts.OnTransition == nil || !isID(paymentID) {
@@ -252,8 +244,8 @@ JOIN booking_platform.payments p ON p.id = r.payment_id WHERE p.booking_id = $1:
 const stateDisputesSQL = `SELECT ` + disputeColumns + ` FROM booking_platform.disputes d
 JOIN booking_platform.payments p ON p.id = d.payment_id WHERE p.booking_id = $1::uuid ORDER BY d.created_at, d.id`
 
-// states reads the payments of a booking, ordered by id, and the transaction's id. Three
-// round trips.
+// states has the payments of a booking, by id, and the transaction's id. Three round
+// trips.
 func states(ctx context.Context, q booking.Querier, b booking.Booking) (all []state, xid string, err error) {
 	rows, err := q.QueryContext(ctx, statePaymentsSQL, b.ID)
 	if err != nil {
@@ -292,8 +284,8 @@ func states(ctx context.Context, q booking.Querier, b booking.Booking) (all []st
 	return all, xid, err
 }
 
-// hookTx returns the hook's view of a transaction: that of a webhook's handler, or a
-// *sql.Tx of this package's own. The watch of both finds a hook that ends it.
+// hookTx is the hook's view of a transaction, a webhook handler's or this package's own.
+// The watch of both finds a hook that ends it.
 func hookTx(q booking.Querier, xid string) (Tx, *pg.Watch, error) {
 	if own, ok := q.(*sql.Tx); ok {
 		q = webhook.NewTx(own)

@@ -23,24 +23,22 @@ const (
 	eventsKept = 30 * 24 * time.Hour
 )
 
-// eventPage keeps the events as Stripe wrote them.
+// eventPage keeps the events' bytes.
 type eventPage struct {
 	stripe.APIResource
 	HasMore bool              `json:"has_more"`
 	Data    []json.RawMessage `json:"data"`
 }
 
-// FetchUndelivered is a step that lists undelivered events of [EventTypes] at Stripe and
-// passes each to the receiver given to Register, as if it were delivered, after the
-// endpoint was down for longer than Stripe's retries. Run it every few minutes. It
-// returns how many events it settled.
+// FetchUndelivered is a step that passes Stripe's undelivered events of [EventTypes] to
+// the receiver given to Register, as if delivered: for an endpoint that was down for
+// longer than Stripe's retries. Run it every few minutes. It returns how many it settled.
 //
 // Settled events are duplicates in the ledger, so the step is safe on every replica and
-// beside deliveries. Stripe lists undelivered events for 30 days. A run reads at most
-// 1,000, newest first; the next run of this process continues there. With nothing to do
-// it takes one call to Stripe and no round trip. After a failed event it finishes the
-// page and returns the first failure. If Stripe does not answer the error is
-// [ErrUnavailable].
+// beside deliveries. Stripe lists 30 days. A run reads at most 1,000, newest first; the
+// next run of this process continues there. With nothing to do it takes one call to
+// Stripe and no round trip. After a failed event it finishes the page and returns the
+// first failure. If Stripe does not answer the error is [ErrUnavailable].
 func (p *Payments) FetchUndelivered(ctx context.Context, receiver *webhook.Receiver) (int, error) {
 	ctx = inBackground(ctx)
 	if !p.fetching.TryLock() {
@@ -72,7 +70,7 @@ func (p *Payments) FetchUndelivered(ctx context.Context, receiver *webhook.Recei
 	return settled, nil
 }
 
-// listEvents reads a page of events since a time, newest first.
+// listEvents is newest first.
 func (p *Payments) listEvents(ctx context.Context, params *stripe.EventListParams, since time.Time,
 	after string) (*eventPage, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
@@ -91,7 +89,7 @@ func (p *Payments) listEvents(ctx context.Context, params *stripe.EventListParam
 	return page, err
 }
 
-// receivePage returns how many events were settled and the last one's id.
+// receivePage returns how many were settled and the last one's id.
 func receivePage(ctx context.Context, receiver *webhook.Receiver,
 	events []json.RawMessage) (settled int, last string, err error) {
 	failed := 0
@@ -124,24 +122,22 @@ func receivePage(ctx context.Context, receiver *webhook.Receiver,
 
 // FetchSinceOptions configure [Payments.FetchSince].
 type FetchSinceOptions struct {
-	// DryRun only reports what the ledger has of each event.
+	// DryRun only reports what the ledger has.
 	DryRun bool
-	// Each is called for each event in Stripe's order, newest first. It must return
-	// quickly.
+	// Each gets each event, newest first. It must return quickly.
 	Each func(FetchedEvent)
 }
 
-// FetchedEvent is an event listed by Stripe and its result. Created is in UTC.
+// FetchedEvent is a listed event and its result. Created is UTC.
 type FetchedEvent struct {
 	ID, Type string
 	Created  time.Time
-	// Was is the outcome in the ledger before, or empty if the event was unknown.
+	// Was is its outcome in the ledger before, or empty.
 	Was webhook.Outcome
-	// Outcome is the result: Duplicate if the event was settled before, empty in a dry
-	// run.
+	// Outcome is the result: Duplicate if it was settled before, empty in a dry run.
 	Outcome webhook.Outcome
 	// SessionID, Reference (the payment's id) and BookingID are as Stripe knows them, or
-	// empty. For an Unmatched event they identify what was paid for.
+	// empty. They say what an Unmatched event's customer paid for.
 	SessionID, Reference, BookingID string
 	// Amount is in minor units.
 	Amount   int64
@@ -149,20 +145,19 @@ type FetchedEvent struct {
 	Err      error
 }
 
-// Missing reports whether the ledger had not settled the event before.
+// Missing: the ledger had not settled the event before.
 func (t FetchedEvent) Missing() bool {
 	return t.Was == "" || t.Was == webhook.Failed || t.Was == webhook.Unmatched
 }
 
-// FetchSince lists all events of [EventTypes] since a time at Stripe, delivered or not,
-// and passes each to the receiver given to Register, as if it were delivered. Use it
-// after a restore from a backup, for events answered since. Stripe lists the events of 30
-// days, with one call per 100.
+// FetchSince passes all events of [EventTypes] since a time, delivered or not, to the
+// receiver given to Register, as if delivered. Use it after a restore from a backup.
+// Stripe lists 30 days, with one call per 100.
 //
-// Settled events are duplicates in the ledger, so FetchSince can be repeated and run
-// beside deliveries and other replicas. It continues after a failed event, which Each
-// reports, and returns an error of Stripe ([ErrUnavailable]), the database or the
-// context. It takes one round trip per event besides those of a delivery.
+// Settled events are duplicates in the ledger, so it can be repeated and run beside
+// deliveries and other replicas. It continues after a failed event, which Each reports,
+// and returns an error of Stripe ([ErrUnavailable]), the database or the context. One
+// round trip per event besides those of a delivery.
 func (p *Payments) FetchSince(ctx context.Context, receiver *webhook.Receiver, since time.Time,
 	opts FetchSinceOptions) error {
 	ctx = inBackground(ctx)
@@ -210,7 +205,7 @@ func (p *Payments) receiveListed(ctx context.Context, receiver *webhook.Receiver
 	return t, nil
 }
 
-// The objects of all registered types share these field names.
+// All registered types share these field names.
 func parseListed(payload []byte) (FetchedEvent, error) {
 	var e struct {
 		ID      string `json:"id"`
