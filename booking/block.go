@@ -10,29 +10,29 @@ import (
 	"github.com/google/uuid"
 )
 
-// BlockRequest describes units to keep from sale.
+// BlockRequest is units to keep from sale.
 type BlockRequest struct {
 	// Resource is an id or a slug.
 	Resource string
-	// From and To are instants in any zone, at most 366 days apart; To is exclusive. They
+	// From and To are instants in any zone, at most 366 days apart, To exclusive. They
 	// need not match slots.
 	From, To time.Time
-	// Units is how many units; 0 means all.
+	// Units is how many; 0 means all.
 	Units int
-	// Reason is stored with the block and in the history; at most 500 characters.
+	// Reason is stored, also in the history; at most 500 characters.
 	Reason string
 }
 
-// maxBlock bounds a block, and so the range in which neighbours are read.
+// maxBlock bounds the range in which neighbours are read.
 const maxBlock = 366 * day
 
 const maxConflicts = 100
 
-// Block keeps units of a resource from being sold, for example for maintenance, as a
-// confirmed booking of the kind [KindBlock] without customer and price, whose party is
-// its number of units. [Store.Cancel] ends it. Opening hours, notice and horizon do not
-// apply, and the resource may be inactive. If necessary, other bookings get other units
-// and expired holds are released.
+// Block keeps units of a resource from being sold, for maintenance for example, as a
+// confirmed booking of [KindBlock] without customer and price, whose party is its number
+// of units. [Store.Cancel] ends it. Opening hours, notice and horizon do not apply, and
+// the resource may be inactive. If necessary, other bookings get other units and expired
+// holds are released.
 //
 // The errors are a [*ConflictError] if too few units are free, and a [*ValidationError]
 // for resource, from, to, units or reason; if the resource does not exist, errors.Is(err,
@@ -44,8 +44,8 @@ func (s *Store) Block(ctx context.Context, req BlockRequest) (Booking, error) {
 }
 
 // Block is [Store.Block] in the caller's transaction, in four round trips. The resource
-// stays locked against other relocations, but not against holds, until the transaction
-// ends. A refusal changes nothing.
+// stays locked against other relocations, not against holds, until it ends. A refusal
+// changes nothing.
 func (t *Tx) Block(ctx context.Context, req BlockRequest) (Booking, error) {
 	b, err := relocator{t.store, t.q}.block(ctx, req)
 	return b, wrap(ctx, "block", err)
@@ -142,7 +142,6 @@ WHERE b.active AND b.resource_id = $1::uuid AND b.blocked && tstzrange($2::times
   AND NOT (b.status = 'pending' AND b.hold_expires_at <= statement_timestamp())
 ORDER BY lower(b.during), b.id LIMIT $4::integer`
 
-// conflicts returns the error that lists the bookings in the way.
 func (m lockedResource) conflicts(ctx context.Context, t target) error {
 	rows, err := selectAll[bookingRow](ctx, m.q, conflictsSQL, m.id, t.from.UTC(), t.to.UTC(), maxConflicts)
 	if err != nil {

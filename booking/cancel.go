@@ -10,19 +10,19 @@ import (
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// CancelRequest says which booking to cancel, and how.
+// CancelRequest is which booking to cancel, and how.
 type CancelRequest struct {
 	ID string
 	// ByCustomer applies the booking's policy, which does not bind staff.
 	ByCustomer bool
-	// Reason is stored with the booking and in the history; at most 500 characters.
+	// Reason is stored, also in the history; at most 500 characters.
 	Reason string
 	// Refund is what staff refund of the amount, in minor units; nil means all. For
 	// customers the policy decides.
 	Refund *int64
-	// Paying means that the customer of this hold has begun to pay: the policy binds the
-	// customer as after the confirmation, and staff may set the refund of the payment
-	// that may still arrive.
+	// Paying means that the customer of this hold has begun to pay: the policy binds as
+	// after the confirmation, and staff may set the refund of the payment that may still
+	// arrive.
 	Paying bool
 }
 
@@ -49,7 +49,7 @@ func (s *Store) Cancel(ctx context.Context, req CancelRequest) (Booking, error) 
 }
 
 // Cancel is [Store.Cancel] in the caller's transaction. Above READ COMMITTED, a booking
-// changed since the transaction began is a retryable error.
+// changed since it began is a retryable error.
 func (t *Tx) Cancel(ctx context.Context, req CancelRequest) (Booking, error) {
 	return req.do(ctx, t.store, t.run)
 }
@@ -88,7 +88,7 @@ func (req CancelRequest) check() problems {
 	return p
 }
 
-// The statement decides what staff refund: by default all of the amount, if it was paid.
+// The statement decides what staff refund: by default all, if it was paid.
 var cancelling = transition{
 	op: "cancel", from: []Status{StatusPending, StatusConfirmed}, settled: StatusCancelled,
 	// Only a cancellation decides on refunds.
@@ -111,8 +111,8 @@ var cancelling = transition{
         AND ($4::bigint = b.amount_minor OR b.currency <> ALL (string_to_array($6::text, ' '))))`, `old.status`),
 }
 
-// refusedCurrencies returns the currencies, separated by spaces, in which Stripe cannot
-// make the requested refund.
+// refusedCurrencies, separated by spaces, are those in which Stripe cannot make the
+// refund.
 func (req CancelRequest) refusedCurrencies() string {
 	if req.Refund == nil {
 		return ""
@@ -142,8 +142,8 @@ type termsRow struct {
 	bookingRow
 }
 
-// The conditions are what the terms depend on: a booking that was confirmed or moved
-// since it was read is not changed.
+// A booking that was confirmed or moved since it was read is not changed: the terms
+// depend on it.
 var cancelByTermsSQL = recorded(`
     UPDATE booking_platform.bookings b
     SET status = 'cancelled', reason = $3::text, sequence = b.sequence + 1, updated_at = statement_timestamp(),
@@ -185,8 +185,7 @@ func (req CancelRequest) byCustomer(ctx context.Context, s *Store, q Querier) (B
 	return Booking{}, fmt.Errorf("the booking keeps changing: %w", errRetry)
 }
 
-// refundAt returns the refund of a customer who cancels at an instant: refund for a
-// confirmed booking, late for a hold.
+// refundAt returns a customer's refund: refund for a confirmed booking, late for a hold.
 func (req CancelRequest) refundAt(b Booking, at time.Time) (refund, late *int64, err error) {
 	if b.Kind != KindBooking || b.Status != StatusPending && b.Status != StatusConfirmed {
 		return nil, nil, &StatusError{ID: b.ID, Status: b.Status, Op: cancelling.op}

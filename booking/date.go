@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	// The zone database for systems that have none, or lack a name.
+	// For systems without a zone database, or that lack a name.
 	_ "time/tzdata"
 )
 
@@ -46,7 +46,7 @@ func (d *Date) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// AddDays returns the date n days later; n may be negative.
+// AddDays takes a negative n, too.
 func (d Date) AddDays(n int) Date {
 	return DateOf(time.Date(d.Year, d.Month, d.Day+n, 0, 0, 0, 0, time.UTC))
 }
@@ -55,12 +55,12 @@ func (d Date) AddDays(n int) Date {
 func (d Date) Before(other Date) bool { return d.midnight() < other.midnight() }
 
 // At returns the instant in zone at which the wall clock shows that many minutes after
-// midnight of the date; 1440 and more are on the following days. If the time occurs
-// twice, it is the first. If it does not occur, because clocks are set forward over it,
-// At returns false and the instant of the change.
+// midnight; 1440 and more are on the following days. If the time occurs twice, it is the
+// first. If clocks are set forward over it, At returns false and the instant of the
+// change.
 //
 // So d.At(0, zone) is the beginning of the day, even where midnight is skipped; time.Date
-// returns a time of the day before in that case.
+// returns a time of the day before then.
 func (d Date) At(minute int, zone *time.Location) (at time.Time, exists bool) {
 	wall := d.midnight() + int64(minute)*60
 	// No offset is as large as two days.
@@ -78,13 +78,12 @@ func (d Date) At(minute int, zone *time.Location) (at time.Time, exists bool) {
 	}
 }
 
-// midnight is the beginning of the day in wall-clock seconds, as if the zone were UTC.
+// midnight is in wall-clock seconds, as if the zone were UTC.
 func (d Date) midnight() int64 {
 	return time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, time.UTC).Unix()
 }
 
-// exists reports whether the calendar has the day, in the years that JSON and iCalendar
-// can represent.
+// exists is also false for years that JSON and iCalendar cannot represent.
 func (d Date) exists() bool {
 	if d.Year < 1970 || d.Year > 9998 {
 		return false
@@ -92,8 +91,8 @@ func (d Date) exists() bool {
 	return DateOf(time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, time.UTC)) == d
 }
 
-// zoneNames are the names of Go's zone database without Factory. Other names, such as
-// localtime, posix/… and right/…, differ between machines.
+// zoneNames are those of Go's zone database without Factory. Others, such as localtime,
+// posix/… and right/…, differ between machines.
 //
 //go:embed zones.txt
 var zoneNames string
@@ -106,9 +105,9 @@ var knownZones = sync.OnceValue(func() map[string]bool {
 	return known
 })
 
-// LoadZone returns the IANA time zone of that name, one of Go's zone database, so that
-// all replicas accept the same. The rules are the system's if it has them, else those
-// linked into the program.
+// LoadZone returns an IANA time zone of Go's zone database, so that all replicas accept
+// the same names. The rules are the system's if it has them, else those linked into the
+// program.
 func LoadZone(name string) (*time.Location, error) {
 	if !knownZones()[name] {
 		return nil, fmt.Errorf("booking: %.100q is not an IANA time zone", name)
@@ -119,7 +118,7 @@ func LoadZone(name string) (*time.Location, error) {
 // Zone returns the resource's time zone; for errors see [LoadZone].
 func (r Resource) Zone() (*time.Location, error) { return LoadZone(r.TimeZone) }
 
-// formatDuration formats a duration such as "14d", "1h30m" or "0s". A day is 24 hours.
+// formatDuration returns "14d", "1h30m" or "0s". A day is 24 hours.
 func formatDuration(d time.Duration) string {
 	if d < 0 {
 		return "-" + formatDuration(-d)
@@ -140,8 +139,8 @@ func formatDuration(d time.Duration) string {
 	return out
 }
 
-// String formats the interval as "9:00-12:30". One that ends the next day is
-// "22:00-2:00", and a whole day from midnight "0:00-24:00".
+// String returns "9:00-12:30". An interval that ends the next day is "22:00-2:00", a
+// whole day from midnight "0:00-24:00".
 func (i Interval) String() string {
 	closes := i.Closes
 	if closes > 1440 {
@@ -150,8 +149,8 @@ func (i Interval) String() string {
 	return fmt.Sprintf("%d:%02d-%d:%02d", i.Opens/60, i.Opens%60, closes/60, closes%60)
 }
 
-// ParseInterval parses the format of [Interval.String]. An interval that closes no later
-// than it opens closes the next day: "9:00-9:00" is 24 hours.
+// ParseInterval parses [Interval.String]'s format. What closes no later than it opens
+// closes the next day: "9:00-9:00" is 24 hours.
 func ParseInterval(text string) (Interval, error) {
 	opens, closes, ok := strings.Cut(text, "-")
 	from, fromOK := clockTime(opens)
@@ -165,7 +164,7 @@ func ParseInterval(text string) (Interval, error) {
 	return Interval{Opens: from, Closes: to}, nil
 }
 
-// clockTime parses a time of day such as 9:00 or 24:00 into minutes.
+// clockTime returns minutes of a time such as 9:00 or 24:00.
 func clockTime(text string) (int, bool) {
 	hour, minute, ok := strings.Cut(strings.TrimSpace(text), ":")
 	h, hourOK := digits(hour, 1, 2)

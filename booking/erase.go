@@ -9,14 +9,14 @@ import (
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// Erasure is the result of [Store.Erase] and [Store.EraseCustomer]: how many rows
-// changed, and which bookings have to keep their customer.
+// Erasure is how many rows [Store.Erase] or [Store.EraseCustomer] changed, and which
+// bookings keep their customer.
 type Erasure struct {
-	// Bookings counts the bookings whose customer was erased, Changes the entries of their
-	// history whose reason was, and HoldNumbers the deleted numbers of hold limits.
+	// Bookings lost their customer, Changes of their history the reason; HoldNumbers of
+	// limits were deleted.
 	Bookings, Changes, HoldNumbers int
-	// NotOver are the ids of the bookings that are still held, or neither ended nor
-	// cancelled, in the order of their ids.
+	// NotOver are the ids, sorted, of bookings that are still held, or neither ended nor
+	// cancelled.
 	NotOver []string
 }
 
@@ -28,18 +28,18 @@ func (e *Erasure) add(o Erasure) {
 }
 
 const (
-	// overSQL is true of a booking b that can no longer take place.
+	// overSQL: a booking b can no longer take place.
 	overSQL = `(b.status IN ('cancelled', 'expired')
     OR b.status IN ('confirmed', 'completed', 'no_show') AND upper(b.during) <= statement_timestamp())`
-	// personalSQL is true of a booking b that has data of its customer, or a hash of it.
+	// personalSQL: a booking b has data of its customer, or a hash of it.
 	personalSQL = `(b.first_name <> '' OR b.last_name <> '' OR b.email <> '' OR b.phone <> '' OR b.note <> ''
     OR b.reason <> '' OR b.metadata <> '{}'
     OR b.idempotency_key IS NOT NULL OR b.customer_hash IS NOT NULL OR b.request_hash IS NOT NULL
     OR b.owner_nonce IS NOT NULL)`
 )
 
-// A booking that another transaction changes is waited for, and then judged as it is now.
-// Numbers of hold limits are locked without waiting, as ReleaseExpired does: holds lock
+// A booking that another transaction changes is waited for, and judged as it is then.
+// Numbers of hold limits are locked without waiting, as by ReleaseExpired: holds lock
 // them in another order.
 const eraseSQL = `
 WITH asked AS MATERIALIZED (
@@ -103,16 +103,15 @@ type EraseOptions struct {
 
 // Erase removes the customer from bookings that are over: cancelled, expired, or ended.
 // Name, address, phone, note, metadata, reasons, idempotency key and the hashes made of
-// them become empty, and the customer's link ends. What the books need stays: the
-// resource, times, party, status, amounts, refunds, reference, and the history with its
-// actors.
+// them become empty, and the customer's link ends. The books keep the resource, times,
+// party, status, amounts, refunds, reference, and the history with its actors.
 //
-// Bookings that are not over keep their customer and are in [Erasure.NotOver]; unknown
-// ids, blocks and erased bookings are passed over. A repetition changes nothing. Rows
-// that are replaced stay in the database's files until a vacuum, and in backups.
+// Bookings that are not over are in [Erasure.NotOver]; unknown ids, blocks and erased
+// bookings are passed over. A repetition changes nothing. Replaced rows stay in the
+// database's files until a vacuum, and in backups.
 //
-// Erase runs one statement for up to 500 bookings, which waits for transactions that
-// change them, and repeats it until it changes nothing. Safe on several replicas.
+// One statement for up to 500 bookings, which waits for transactions that change them,
+// and is repeated until it changes nothing. Safe on several replicas.
 func (s *Store) Erase(ctx context.Context, ids []string, opts EraseOptions) (Erasure, error) {
 	query := eraseSQL
 	if opts.DryRun {
@@ -131,8 +130,8 @@ func (s *Store) Erase(ctx context.Context, ids []string, opts EraseOptions) (Era
 	return all, nil
 }
 
-// eraseBatch erases again after it has changed bookings: a statement that waited for a
-// cancellation does not see the entry that this added to the history.
+// eraseBatch erases again after a change: a statement that waited for a cancellation does
+// not see the entry that this added to the history.
 func (s *Store) eraseBatch(ctx context.Context, query string, ids []string) (Erasure, error) {
 	var e Erasure
 	for {
@@ -155,7 +154,6 @@ func (s *Store) eraseBatch(ctx context.Context, query string, ids []string) (Era
 	}
 }
 
-// idArray returns those of ids that are ids, as JSON.
 func idArray(ids []string) string {
 	known := make([]string, 0, len(ids))
 	for _, id := range ids {
@@ -169,8 +167,8 @@ func idArray(ids []string) string {
 }
 
 // EraseCustomer is [Store.Erase] for all bookings of an e-mail address, compared as
-// [ListOptions.Customer]. A program that takes payments uses package customers instead,
-// which also erases what payments and the webhook's ledger keep.
+// [ListOptions.Customer]. A program that takes payments uses package customers, which
+// also erases what payments and the ledger keep.
 func (s *Store) EraseCustomer(ctx context.Context, email string, opts EraseOptions) (Erasure, error) {
 	ids, err := s.CustomerBookings(ctx, email)
 	if err != nil {
@@ -180,7 +178,7 @@ func (s *Store) EraseCustomer(ctx context.Context, email string, opts EraseOptio
 }
 
 // CustomerBookings returns the ids of all bookings of an e-mail address, oldest first;
-// none for an empty address. One round trip for 500 bookings.
+// none for "". One round trip for 500.
 func (s *Store) CustomerBookings(ctx context.Context, email string) ([]string, error) {
 	if email == "" {
 		return nil, nil
@@ -228,10 +226,9 @@ type actorPageRow struct {
 	ID        *int64  `db:"id"`
 }
 
-// EraseActor removes a person from the actors of the history: what follows the colon of
-// an actor such as "user:ada@example.com", see [WithActor], becomes "erased" in all its
-// entries. It returns how many changed. The whole history is read, in statements of 5,000
-// rows. Safe on several replicas.
+// EraseActor removes a person from the actors of the history, see [WithActor]:
+// "user:ada@example.com" becomes "user:erased". It returns how many entries changed. The
+// whole history is read, in statements of 5,000 rows. Safe on several replicas.
 func (s *Store) EraseActor(ctx context.Context, actor string) (int, error) {
 	erased, after, id := 0, "00000000-0000-0000-0000-000000000000", int64(0)
 	if actor == "" || actor == valid.ErasedActor(actor) {

@@ -21,8 +21,8 @@ var (
 	ErrSlotGone = errors.New("booking: slot is gone")
 	// ErrHoldExpired means that a hold has expired.
 	ErrHoldExpired = errors.New("booking: hold has expired")
-	// ErrNotBegun means that a booking cannot be completed, or marked as a no-show,
-	// before it begins.
+	// ErrNotBegun means that a booking cannot be completed, or be a no-show, before it
+	// begins.
 	ErrNotBegun = errors.New("booking: not begun yet")
 	// ErrPolicy means that the booking's policy does not allow this to its customer.
 	ErrPolicy = errors.New("booking: not allowed by the policy")
@@ -33,11 +33,11 @@ var (
 	ErrIdempotencyMismatch = errors.New("booking: idempotency key was used for another request")
 )
 
-// errRetry marks an error after which the transaction has to be run again.
+// errRetry: the transaction has to be run again.
 var errRetry = errors.New("run the transaction again")
 
 var (
-	// errContention means that maxAttempts attempts in a row lost to other transactions.
+	// errContention: maxAttempts attempts in a row lost to other transactions.
 	errContention = fmt.Errorf("too much contention: %w", errRetry)
 	errLockedGone = errors.New("a locked booking is gone")
 )
@@ -45,7 +45,7 @@ var (
 // ValidationError lists all problems of a request. The database has not changed.
 type ValidationError struct {
 	// Fields maps a field, named as in the JSON body (resource, start, firstName, …), to
-	// its problem: a short phrase such as "is required", for customers.
+	// its problem: a short phrase for customers such as "is required".
 	Fields map[string]string
 
 	// cause is ErrNotFound if the resource does not exist.
@@ -103,8 +103,8 @@ func (p problems) err() error {
 type StatusError struct {
 	ID     string
 	Status Status
-	// Op is the operation: "confirm", "cancel", "release", "extend", "expire",
-	// "complete", "no-show", "reschedule", "retake", …
+	// Op is "confirm", "cancel", "release", "extend", "expire", "complete", "no-show",
+	// "reschedule", "retake", …
 	Op string
 }
 
@@ -124,14 +124,13 @@ func (e *ConflictError) Error() string {
 
 func (e *ConflictError) Unwrap() error { return ErrSlotTaken }
 
-// IsRetryable reports whether the transaction should be rolled back and run again:
-// Postgres ended it in favour of another one (SQLSTATE 40001 serialization failure, 40P01
-// deadlock), or its isolation level hides what was committed since it began. [Store]
-// retries its own transactions; with [Tx] the caller does.
+// IsRetryable: roll the transaction back and run it again. Postgres ended it in favour of
+// another one (SQLSTATE 40001 serialization failure, 40P01 deadlock), or its isolation
+// level hides what was committed since it began. [Store] retries its own transactions;
+// with [Tx] the caller does.
 func IsRetryable(err error) bool { return errors.Is(err, errRetry) || pg.Retryable(err) }
 
-// wrap adds the operation to an error, and the context's error where lib/pq reports
-// SQLSTATE 57014 alone.
+// wrap also adds the context's error where lib/pq reports SQLSTATE 57014 alone.
 func wrap(ctx context.Context, op string, err error) error {
 	if err == nil {
 		return nil
@@ -147,7 +146,7 @@ type opError struct {
 	err error
 }
 
-// Error has the prefix once, although sentinel errors have it too.
+// The prefix comes once, although sentinel errors have it too.
 func (e *opError) Error() string {
 	return "booking: " + e.op + ": " + strings.TrimPrefix(e.err.Error(), "booking: ")
 }

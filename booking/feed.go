@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Feed is the content of a private calendar.
+// Feed is a private calendar.
 type Feed struct {
 	// Resource may be inactive.
 	Resource Resource
@@ -42,8 +42,7 @@ WHERE r.id = (SELECT f.resource_id FROM booking_platform.calendar_feeds f WHERE 
     FROM booking_platform.bookings b
     WHERE b.resource_id = $1::uuid AND b.status <> 'expired'
       AND NOT (b.status = 'pending' AND b.hold_expires_at <= statement_timestamp()) AND `
-	// Both read a range of one index away from now, so that LIMIT drops the most distant
-	// bookings.
+	// Both read an index away from now, so that LIMIT drops the most distant bookings.
 	feedBookingsSQL = `
 (
     SELECT` + bookingColumns + feedOfSQL + `lower(b.during) >= statement_timestamp()
@@ -55,11 +54,11 @@ WHERE r.id = (SELECT f.resource_id FROM booking_platform.calendar_feeds f WHERE 
 )`
 )
 
-// CreateFeed creates a private calendar of a resource and returns the token that reads
-// it, which is safe in a URL and has 256 random bits. Only its HMAC under the first of
-// [Options.OwnerSecrets] is stored, or its SHA-256 without secrets. It is valid until
-// [Store.DeleteFeeds], while the secret is listed. A resource may have several. The error
-// is [ErrNotFound]. Safe on several replicas; one round trip.
+// CreateFeed creates a private calendar of a resource, which may have several, and
+// returns the token that reads it: safe in a URL, 256 random bits. Only its HMAC under
+// the first of [Options.OwnerSecrets] is stored, or its SHA-256 without secrets. It is
+// valid until [Store.DeleteFeeds], while the secret is listed. The error is
+// [ErrNotFound]. Safe on several replicas; one round trip.
 func (s *Store) CreateFeed(ctx context.Context, idOrSlug string) (token string, err error) {
 	token, err = s.createFeed(ctx, idOrSlug)
 	return token, wrap(ctx, "create feed", err)
@@ -95,8 +94,7 @@ func (s *Store) createFeed(ctx context.Context, idOrSlug string) (string, error)
 	return token, nil
 }
 
-// resourceCondition returns the condition that selects a resource, with a parameter of
-// that name.
+// resourceCondition selects a resource, with a parameter of that name.
 func resourceCondition(idOrSlug, parameter string) (is, key string, err error) {
 	switch {
 	case isID(idOrSlug):
@@ -107,8 +105,7 @@ func resourceCondition(idOrSlug, parameter string) (is, key string, err error) {
 	return "", "", ErrNotFound
 }
 
-// feedHash returns the stored form of a token; false if it names a secret that is not
-// listed.
+// feedHash is the stored form of a token; false if its secret is not listed.
 func (s *Store) feedHash(token string) ([]byte, bool) {
 	if len(s.secrets) == 0 {
 		sum := sha256.Sum256([]byte(token))
@@ -121,8 +118,8 @@ func (s *Store) feedHash(token string) ([]byte, bool) {
 	return secret.mac("calendar feed", token), true
 }
 
-// Feed returns the content of the private calendar with that token. The error is
-// [ErrNotFound] for any invalid token. Two round trips, through indexes.
+// Feed returns the private calendar with that token, or [ErrNotFound]. Two round trips,
+// through indexes.
 func (s *Store) Feed(ctx context.Context, token string) (Feed, error) {
 	f, err := s.feed(ctx, token, maxFeed)
 	return f, wrap(ctx, "feed", err)
@@ -168,8 +165,7 @@ func (s *Store) feed(ctx context.Context, token string, limit int) (f Feed, err 
 }
 
 // DeleteFeeds deletes all tokens of a resource's private calendars and returns how many.
-// The error is [ErrNotFound] if there is no such resource. Safe on several replicas; one
-// round trip.
+// The error is [ErrNotFound]. Safe on several replicas; one round trip.
 func (s *Store) DeleteFeeds(ctx context.Context, idOrSlug string) (int, error) {
 	n, err := s.deleteFeeds(ctx, idOrSlug)
 	return n, wrap(ctx, "delete feeds", err)

@@ -12,10 +12,11 @@ import (
 )
 
 // ErrTooManyHolds means that a customer or a client has as many open holds and upcoming
-// free bookings as [Options] allow; see [HoldLimitError].
+// free bookings as [Options] allow, see [HoldLimitError].
 var ErrTooManyHolds = errors.New("booking: too many open holds")
 
-// HoldLimitError says which limit of [Options] was reached. The database has not changed.
+// HoldLimitError is the limit of [Options] that was reached. The database has not
+// changed.
 type HoldLimitError struct {
 	Scope string
 	Limit int
@@ -48,9 +49,9 @@ func (e *HoldLimitError) Error() string {
 	return fmt.Sprintf("too many open holds: %d for %s", e.Limit, of)
 }
 
-// RetryAfter returns how long after now the limit may allow a request again: until Until,
-// but at least a second, because the caller's clock need not be the database's, and at
-// most an hour, because a hold may be given up before its time. Whole seconds.
+// RetryAfter returns how long after now a request may be allowed: until Until in whole
+// seconds, but at least one, because the caller's clock need not be the database's, and
+// at most an hour, because a hold may be given up early.
 func (e *HoldLimitError) RetryAfter(now time.Time) time.Duration {
 	wait := (e.Until.Sub(now) + time.Second - 1).Truncate(time.Second)
 	return min(max(wait, time.Second), time.Hour)
@@ -58,10 +59,10 @@ func (e *HoldLimitError) RetryAfter(now time.Time) time.Duration {
 
 func (e *HoldLimitError) Unwrap() error { return ErrTooManyHolds }
 
-// maxLimit bounds the limits: a hold reads each number up to the limit.
+// maxLimit: a hold reads each number up to the limit.
 const maxLimit = 1000
 
-// holdLimits are the limits of Options; 0 is no limit.
+// holdLimits are those of Options; 0 is none.
 type holdLimits struct{ email, anywhere, client int }
 
 func newHoldLimits(opts Options) (holdLimits, error) {
@@ -84,19 +85,19 @@ func newHoldLimits(opts Options) (holdLimits, error) {
 	return l, errors.Join(errs...)
 }
 
-// customerKey is the form in which limits and idempotency keys compare e-mail addresses.
+// customerKey is how limits and idempotency keys compare e-mail addresses.
 func customerKey(email string) string { return strings.ToLower(email) }
 
-// quotaKey hashes parts, which have no control characters, so that they have a bounded
-// length and reveal nothing.
+// quotaKey hashes parts without control characters, so that keys are short and reveal
+// nothing.
 func quotaKey(parts ...string) []byte {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\n")))
 	return sum[:]
 }
 
-// clientKey is the form in which limits compare clients: an address without a port, in
-// the text form of package netip, and one IPv4 address mapped to IPv6 as IPv4. The zone
-// stays: the same link-local address is another host in another zone.
+// clientKey is how limits compare clients: an address without a port, in package netip's
+// form, an IPv4 address mapped to IPv6 as IPv4. The zone stays: the same link-local
+// address is another host in another zone.
 func clientKey(client string) string {
 	if at, err := netip.ParseAddrPort(client); err == nil {
 		return at.Addr().Unmap().String()
@@ -178,8 +179,8 @@ WITH lost AS MATERIALIZED (
 DELETE FROM booking_platform.hold_quota d USING lost l WHERE d.scope = l.scope AND d.key = l.key
     AND d.number = l.number`
 
-// returnNumbers deletes the numbers of attempts that made no booking. If it fails they
-// are free all the same. So it waits only briefly for their locks; in a caller's
+// returnNumbers deletes the numbers of attempts that made no booking. They are free all
+// the same if it fails, so it waits only briefly for their locks; in a caller's
 // transaction it has them.
 func (h *holder) returnNumbers(ctx context.Context) error {
 	if len(h.lost) == 0 {

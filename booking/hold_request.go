@@ -11,14 +11,14 @@ import (
 
 // Customer is the person the booking is for.
 type Customer struct {
-	// FirstName is required, and LastName may be "", for people who have one name and for
-	// forms that ask for no more; at most 200 characters each.
+	// FirstName is required. LastName may be "", for people with one name and forms that
+	// ask for no more; at most 200 characters each.
 	FirstName, LastName string
-	// Email is required: a single bare address of at most 254 characters.
+	// Email is one bare address of at most 254 characters.
 	Email string
 	// Phone is "" or a number as the customer wrote it: at most 40 characters, 3 to 20
-	// digits with spaces and + - ( ) . between them. It is stored unchanged, because a
-	// number without a country code can be called but not normalised.
+	// digits with spaces and + - ( ) . between them. It is stored unchanged: without a
+	// country code it can be called but not normalised.
 	Phone string
 }
 
@@ -30,35 +30,33 @@ func (c Customer) Name() string {
 	return c.FirstName + " " + c.LastName
 }
 
-// HoldRequest describes the slot to hold.
+// HoldRequest is the slot to hold.
 type HoldRequest struct {
 	// Resource is an id or a slug.
 	Resource string
-	// Offer is the slug of one of the resource's offers; "" is the resource's own slot.
+	// Offer is the slug of an offer of the resource's; "" is its own slot.
 	Offer string
-	// Start is the start of the slot, in any zone.
+	// Start is the slot's beginning, in any zone.
 	Start time.Time
-	// Party is the number of people, up to the resource's capacity; 0 means 1.
+	// Party is how many people, up to the resource's capacity; 0 means 1.
 	Party    int
 	Customer Customer
-	// Note is what the customer wants staff to know, possibly several lines; at most 1000
-	// characters.
+	// Note is for staff, possibly several lines; at most 1000 characters.
 	Note string
 	// Language is the customer's, such as "fr", a BCP 47 tag of at most 35 characters; ""
-	// if it is unknown. A repeat may name another one: it stays as it was.
+	// if unknown. A repeat does not change it.
 	Language string
-	// Reference is the caller's, for example an order's id; indexed, at most 255
-	// characters, not necessarily unique.
+	// Reference is the caller's, an order's id for example; indexed, not unique, at most
+	// 255 characters.
 	Reference string
-	// IdempotencyKey makes a repeat of the request return the same booking; at most 255
-	// characters, "" for none. Keys belong to the customer, identified by the e-mail
-	// address alone, case-insensitively. So a key should be random: a client that knows
-	// both can use it first.
+	// IdempotencyKey makes a repeat return the same booking; at most 255 characters, ""
+	// for none. Keys belong to the customer, by the e-mail address alone, compared
+	// without case. So a key should be random: a client that knows both can use it first.
 	IdempotencyKey string
-	// Metadata is stored with the booking: at most 50 entries and 16 KiB as JSON.
+	// Metadata is stored: at most 50 entries and 16 KiB as JSON.
 	Metadata map[string]string
-	// Client identifies the origin of the request for the limits of [Options]; at most
-	// 255 characters. Of an IP address with a port, such as http.Request.RemoteAddr, the
+	// Client is the origin of the request for the limits of [Options]; at most 255
+	// characters. Of an IP address with a port, such as http.Request.RemoteAddr, the
 	// address counts; behind a proxy that is the proxy's. Other texts count as they are,
 	// such as a network or a user's id.
 	Client string
@@ -138,8 +136,8 @@ func metadataJSON(m map[string]string) string {
 	return string(text)
 }
 
-// forRequest returns the rules of the requested offer, and the problems of the request
-// that do not depend on the time it is made.
+// forRequest returns the offer's rules, and the request's problems that do not depend on
+// its time.
 func (r *rules) forRequest(req HoldRequest) (*rules, problems) {
 	if sold, ok := r.forOffer(req.Offer); ok {
 		return sold, sold.check(req)
@@ -152,8 +150,8 @@ func (r *rules) forRequest(req HoldRequest) (*rules, problems) {
 }
 
 // hash identifies the request under its idempotency key, with the resource's id, so that
-// id and slug are the same request. Without an offer, a phone number and a note it is
-// what it was before there were any, for keys in use.
+// id and slug are the same. Without an offer, a phone number and a note it is what it was
+// before there were any, for keys in use.
 func (r HoldRequest) hash(resourceID string) []byte {
 	// The instant was checked before, and strings cannot fail.
 	asked := []any{

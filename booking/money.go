@@ -8,17 +8,17 @@ import (
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// Money is an amount in minor units of a currency, as Stripe's API counts them
+// Money is in minor units of a currency, as Stripe's API counts them
 // (https://docs.stripe.com/currencies): cents, yen, fils. Two currencies without
 // fractions are counted in hundredths all the same: 50000 UGX is 5000000, 25 ISK is 2500.
 type Money struct {
-	// Minor is the amount: 2500 is 25.00 EUR, 2500 JPY, 2.500 KWD and 25 UGX.
+	// Minor is 2500 for 25.00 EUR, 2500 JPY, 2.500 KWD and 25 UGX.
 	Minor int64
 	// Currency is the ISO 4217 code in lower case.
 	Currency string
 }
 
-// Equal reports whether both are the same amount of the same currency, ignoring its case.
+// Equal ignores the currency's case.
 func (m Money) Equal(other Money) bool {
 	return m.Minor == other.Minor && strings.EqualFold(m.Currency, other.Currency)
 }
@@ -26,7 +26,7 @@ func (m Money) Equal(other Money) bool {
 // IsZero reports whether the amount is 0 in any currency.
 func (m Money) IsZero() bool { return m.Minor == 0 }
 
-// times multiplies a price, which is not negative; false if the product overflows.
+// times is false if the product of a price, not negative, overflows.
 func (m Money) times(heads int) (Money, bool) {
 	hi, lo := bits.Mul64(uint64(m.Minor), uint64(heads))
 	if hi != 0 || int64(lo) < 0 {
@@ -45,8 +45,8 @@ func currencyProblem(code string) string {
 	return ""
 }
 
-// priceProblem refuses a price per person that cannot be charged to one person, or to a
-// party of the whole capacity.
+// priceProblem refuses a price that cannot be charged to one person, or to a party of the
+// whole capacity.
 func priceProblem(price Money, capacity int) string {
 	if problem := valid.ChargeProblem(price.Minor, price.Currency); problem != "" {
 		return problem
@@ -58,7 +58,7 @@ func priceProblem(price Money, capacity int) string {
 	return ""
 }
 
-// feeProblem refuses a fee that would leave a refund which Stripe cannot make.
+// feeProblem refuses a fee that leaves a refund which Stripe cannot make.
 func feeProblem(minor int64, currency string) string {
 	if problem := valid.ChargeProblem(minor, currency); problem != "" {
 		return "keeps a fee that " + problem
@@ -66,19 +66,18 @@ func feeProblem(minor int64, currency string) string {
 	return ""
 }
 
-// Warning describes a possible mistake in a resource, which is not refused.
+// Warning is a possible mistake in a resource, which is not refused.
 type Warning struct {
 	Field string
-	// Text is a phrase such as "is below 0.50 EUR, the least that Stripe charges".
+	// Text is such as "is below 0.50 EUR, the least that Stripe charges".
 	Text string
 }
 
 func (w Warning) String() string { return w.Field + " " + w.Text }
 
-// Warnings returns a warning for each price below the least amount that Stripe charges
-// for an account paid out in its currency. For an account paid out in another currency,
-// that one's least amount applies, converted, and some payment methods have none. A price
-// of 0 is fine.
+// Warnings returns one for each price below the least that Stripe charges for an account
+// paid out in its currency. For other accounts theirs applies, converted, and some
+// payment methods have none. A price of 0 is fine.
 func (r Resource) Warnings() []Warning {
 	r = r.withDefaults()
 	var found []Warning
@@ -98,8 +97,8 @@ func (r Resource) Warnings() []Warning {
 	return found
 }
 
-// Decimal formats the amount in whole units with the digits of its currency: "25.00" in
-// eur, "2500" in jpy, "2.500" in kwd, "25" in ugx.
+// Decimal formats the amount with the digits of its currency: "25.00" in eur, "2500" in
+// jpy, "2.500" in kwd, "25" in ugx.
 func (m Money) Decimal() string { return valid.Decimal(m.Minor, m.Currency) }
 
 // String formats the amount as "25.00 EUR".
@@ -107,10 +106,10 @@ func (m Money) String() string {
 	return strings.TrimSpace(m.Decimal() + " " + strings.ToUpper(m.Currency))
 }
 
-// ParseMoney parses the format of [Money.Decimal], with exactly the digits of the
-// currency, so that cents cannot be mistaken for euros. In isk and ugx, "25.00" is "25".
-// The amount is not negative. [Resource.Validate] refuses prices that Stripe cannot
-// charge, such as 18.605 KWD.
+// ParseMoney parses [Money.Decimal]'s format, with exactly the digits of the currency, so
+// that cents are not taken for euros; in isk and ugx "25.00" is "25". The amount is not
+// negative. [Resource.Validate] refuses prices that Stripe cannot charge, such as 18.605
+// KWD.
 func ParseMoney(decimal, currency string) (Money, error) {
 	minor, err := valid.ParseDecimal(decimal, currency)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 
 const nonceBytes = 16
 
-// ownerToken returns the id of the secret, and an HMAC under it of the booking's id and a
+// ownerToken is the id of the secret, and an HMAC under it of the booking's id and a
 // nonce. The row has the secret's id and the nonce, so that the token can be computed
 // again.
 func ownerToken(secret ownerSecret, id string, nonce []byte) string {
@@ -23,8 +23,8 @@ func ownerToken(secret ownerSecret, id string, nonce []byte) string {
 	return secret.id + tokenSeparator + base64.RawURLEncoding.EncodeToString(mac)
 }
 
-// newOwnerToken makes a token with the first secret, and returns what the row stores.
-// Without secrets all are empty.
+// newOwnerToken uses the first secret, and returns what the row stores; all empty without
+// secrets.
 func (s *Store) newOwnerToken(id string) (token, secret string, nonce any) {
 	if len(s.secrets) == 0 {
 		return "", "", nil
@@ -34,7 +34,7 @@ func (s *Store) newOwnerToken(id string) (token, secret string, nonce any) {
 	return ownerToken(s.secrets[0], id, random), s.secrets[0].id, random
 }
 
-// ownerToken computes a booking's token; "" if it has none or its secret is not listed.
+// ownerToken is "" if the booking has none or its secret is not listed.
 func (s *Store) ownerToken(row bookingRow) string {
 	secret, listed := s.secret(row.OwnerSecret)
 	if !listed || row.OwnerNonce == nil {
@@ -43,8 +43,8 @@ func (s *Store) ownerToken(row bookingRow) string {
 	return ownerToken(secret, row.ID, row.OwnerNonce)
 }
 
-// Owned returns the booking if the token is its owner token, which is valid until
-// renewed, while its secret is one of [Options.OwnerSecrets]. Otherwise the error is
+// Owned returns the booking if the token is its owner token, valid until renewed and
+// while its secret is one of [Options.OwnerSecrets]. Otherwise the error is
 // [ErrNotFound], as for an unknown booking. One round trip; none for an unlisted secret.
 func (s *Store) Owned(ctx context.Context, id, token string) (Booking, error) {
 	b, err := s.owned(ctx, id, token)
@@ -66,10 +66,9 @@ func (s *Store) owned(ctx context.Context, id, token string) (Booking, error) {
 	return row.booking()
 }
 
-// WithOwnerToken returns a booking with its OwnerToken, to give customers who are
-// identified otherwise their link again. The token is "" if the booking has none or its
-// secret is not listed; [Store.RenewOwnerToken] makes one. The error is [ErrNotFound].
-// One round trip.
+// WithOwnerToken returns a booking with its OwnerToken, for customers who are identified
+// otherwise. The token is "" if the booking has none or its secret is not listed;
+// [Store.RenewOwnerToken] makes one. The error is [ErrNotFound]. One round trip.
 func (s *Store) WithOwnerToken(ctx context.Context, id string) (Booking, error) {
 	b, err := s.withOwnerToken(ctx, id)
 	return b, wrap(ctx, "with owner token", err)
@@ -154,8 +153,8 @@ type ownerSecret struct {
 	key []byte
 }
 
-// secretIDLength is in hexadecimal digits; with 48 bits, two secrets of a list do not
-// share an id by chance.
+// secretIDLength is in hexadecimal digits: with 48 bits, no two secrets share an id by
+// chance.
 const secretIDLength = 12
 
 func newOwnerSecret(secret string) ownerSecret {
@@ -164,7 +163,7 @@ func newOwnerSecret(secret string) ownerSecret {
 	return s
 }
 
-// mac returns the HMAC of parts, which have no NUL. The first part is the purpose.
+// mac takes parts without NUL; the first is the purpose.
 func (s ownerSecret) mac(parts ...string) []byte {
 	mac := hmac.New(sha256.New, s.key)
 	mac.Write([]byte("booking-platform/" + strings.Join(parts, "\x00")))
@@ -188,17 +187,16 @@ func (s *Store) secretOf(token string) (ownerSecret, bool) {
 	return s.secret(id)
 }
 
-// tokenSeparator ends the secret's id in a token.
 const tokenSeparator = "-"
 
-// SecretUse says what depends on a secret.
+// SecretUse is what depends on a secret.
 type SecretUse struct {
-	// ID is the secret's, 12 hexadecimal digits; "" for what was made without secrets.
+	// ID is 12 hexadecimal digits; "" for what was made without secrets.
 	ID string
-	// Number is its place in [Options.OwnerSecrets], from 1; 0 if it is not listed.
+	// Number is the place in [Options.OwnerSecrets], from 1; 0 if not listed.
 	Number int
-	// Bookings counts the coming bookings whose owner token was made with the secret,
-	// Feeds the private calendars.
+	// Bookings counts coming bookings whose owner token was made with it, Feeds private
+	// calendars.
 	Bookings, Feeds int
 }
 
@@ -221,9 +219,9 @@ type secretUseRow struct {
 	Feeds    int    `db:"feeds"`
 }
 
-// SecretUse returns what depends on each secret: those of [Options.OwnerSecrets] in their
-// order, then those no longer listed, by id. A secret on which nothing depends can be
-// removed without breaking a link. One round trip, which reads every coming booking.
+// SecretUse returns what depends on each of [Options.OwnerSecrets], in their order, then
+// on those no longer listed, by id. A secret on which nothing depends can be removed
+// without breaking a link. One round trip, which reads every coming booking.
 func (s *Store) SecretUse(ctx context.Context) ([]SecretUse, error) {
 	var rows []secretUseRow
 	err := s.read(ctx, func(q Querier) (err error) {

@@ -8,14 +8,14 @@ import (
 )
 
 // RenewRequest selects coming bookings for [Store.RenewOwnerTokens]. The zero value
-// selects those without a working link, because they have no token or one of an unlisted
+// selects those without a working link: without a token, or with one of an unlisted
 // secret.
 type RenewRequest struct {
-	// Secret is the id of a secret, see [SecretUse], and selects the tokens made with it.
+	// Secret is a secret's id, see [SecretUse], and selects its tokens.
 	Secret string
 	// All selects every token.
 	All bool
-	// After is the Next of the previous batch; "" for the first.
+	// After is the previous batch's Next; "" for the first.
 	After string
 	// Limit is the size of a batch, at most 1000; 0 means 500.
 	Limit int
@@ -26,7 +26,7 @@ type RenewedTokens struct {
 	// Bookings have their new OwnerToken and are sorted by id. Those that another renewal
 	// changed meanwhile are left out.
 	Bookings []Booking
-	// Next is the After of the next batch; "" if there is none.
+	// Next is the next batch's After; "" if there is none.
 	Next string
 }
 
@@ -35,8 +35,8 @@ const (
 	maxRenewBatch = 1000
 )
 
-// A token is renewed only if it is still the one read here, so that of two concurrent
-// runs one renews it.
+// Only a token that is still the one read here is renewed: of two concurrent runs one
+// renews it.
 const renewableSQL = `
 SELECT b.id::text AS id, COALESCE(encode(b.owner_nonce, 'hex'), 'none') AS nonce
 FROM booking_platform.bookings b
@@ -66,7 +66,7 @@ SET owner_secret = $1::text, owner_nonce = uuid_send(gen_random_uuid())
 FROM free WHERE b.id = free.id
 RETURNING` + bookingColumns
 
-// renewLockedSQL waits for the one row that it locks, up to lock_timeout.
+// renewLockedSQL waits for the one row, up to lock_timeout.
 const renewLockedSQL = `
 UPDATE booking_platform.bookings b
 SET owner_secret = $1::text, owner_nonce = uuid_send(gen_random_uuid())
@@ -168,12 +168,11 @@ func (s *Store) renewSeveral(ctx context.Context, was []renewableRow, renewed ma
 	return nil
 }
 
-// renew runs a step in a transaction, so that the end of ctx cancels it.
+// renew's transaction is cancelled by the end of ctx.
 func (s *Store) renew(ctx context.Context, step func(Querier) error) error {
 	return s.retry(ctx, step, s.transact(ctx, step))
 }
 
-// renewLocked renews a booking that was locked.
 func (s *Store) renewLocked(ctx context.Context, was renewableRow, renewed map[string]bookingRow) error {
 	var row bookingRow
 	var found bool

@@ -9,35 +9,32 @@ import (
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// Policy says until when customers may cancel and move their bookings, and at what fee.
-// It does not bind staff. A booking keeps the policy of its hold. The zero value allows
+// Policy is until when customers may cancel and move their bookings, and at what fee. It
+// does not bind staff. A booking keeps the policy of its hold. The zero value allows
 // both, free of charge, until the booking begins.
 type Policy struct {
-	// Never forbids customers to cancel and move.
+	// Never forbids both.
 	Never bool
 	// FreeUntil is how long before the start free cancellation ends; at most 365 days.
 	FreeUntil time.Duration
-	// ClosedFrom is how long before the start cancellation ends altogether; at most
-	// FreeUntil.
+	// ClosedFrom is how long before the start cancellation ends; at most FreeUntil.
 	ClosedFrom time.Duration
-	// FeePercent of the amount, 0 to 100, is kept of a cancellation after FreeUntil. It
-	// is rounded down to an amount whose rest Stripe can refund: a minor unit in most
-	// currencies, a whole króna or shilling in isk and ugx, ten minor units with three
-	// decimal places.
+	// FeePercent of the amount, 0 to 100, is kept after FreeUntil, rounded down to an
+	// amount whose rest Stripe can refund: a minor unit in most currencies, a whole króna
+	// or shilling in isk and ugx, ten minor units with three decimal places.
 	FeePercent int
 	// FeeMinor is kept in addition, once per booking, in minor units. The sum never
 	// exceeds the amount.
 	FeeMinor int64
 }
 
-// Terms are the conditions of a customer's cancellation at an instant.
+// Terms are a customer's cancellation at an instant.
 type Terms struct {
-	// Allowed reports whether the customer may cancel.
 	Allowed bool
-	// FreeUntil is when free cancellation ends and Until when cancellation ends, both
-	// exclusive and in UTC; zero if the policy is Never.
+	// FreeUntil is when free cancellation ends, Until when cancellation ends, exclusive,
+	// in UTC; zero if the policy is Never.
 	FreeUntil, Until time.Time
-	// Fee and Refund are the kept and the refunded part of the paid amount.
+	// Fee is kept and Refund refunded of the paid amount.
 	Fee, Refund Money
 }
 
@@ -59,8 +56,8 @@ func (b Booking) Terms(at time.Time) Terms {
 	return t
 }
 
-// TermsPaid returns the terms of a hold whose customer has begun to pay: those of a
-// confirmed booking.
+// TermsPaid is for a hold whose customer has begun to pay: the terms of a confirmed
+// booking.
 func (b Booking) TermsPaid(at time.Time) Terms {
 	if b.Kind != KindBooking || b.Status != StatusPending {
 		return b.Terms(at)
@@ -85,12 +82,11 @@ func (p Policy) terms(start, at time.Time, amount Money) Terms {
 	return t
 }
 
-// split returns the rest of an amount, and a refund as Money.
 func (m Money) split(refund int64) (kept, given Money) {
 	return Money{Minor: m.Minor - refund, Currency: m.Currency}, Money{Minor: refund, Currency: m.Currency}
 }
 
-// fee is what is kept of an amount after FreeUntil. The arithmetic cannot overflow.
+// fee is kept after FreeUntil. The arithmetic cannot overflow.
 func (p Policy) fee(amount Money) int64 {
 	share := new(big.Int).Mul(big.NewInt(amount.Minor), big.NewInt(int64(p.FeePercent)))
 	share.Div(share, big.NewInt(100))
@@ -120,8 +116,7 @@ func (p Policy) problem() string {
 	return ""
 }
 
-// policyRow is a policy as stored, in seconds. The zero value is the empty object, the
-// column's default.
+// policyRow is in seconds. The zero value is the column's default.
 type policyRow struct {
 	Never      bool  `json:"never,omitempty"`
 	FreeUntil  int64 `json:"free_until_seconds,omitempty"`
@@ -135,7 +130,7 @@ func (p Policy) json() string {
 	return string(text)
 }
 
-// readPolicy refuses an invalid policy, so that nothing is sold by it.
+// An invalid policy is refused, so that nothing is sold by it.
 func readPolicy(text string) (Policy, error) {
 	if text == "{}" {
 		return Policy{}, nil
@@ -144,7 +139,7 @@ func readPolicy(text string) (Policy, error) {
 	if err := json.Unmarshal([]byte(text), &row); err != nil {
 		return Policy{}, err
 	}
-	// Values far out of bounds stay out of bounds and do not overflow.
+	// Values far out of bounds do not overflow.
 	bounded := func(seconds int64) time.Duration { return duration(max(-1, min(seconds, 1<<30))) }
 	p := Policy{row.Never, bounded(row.FreeUntil), bounded(row.ClosedFrom), row.FeePercent, row.FeeMinor}
 	if bad := p.problem(); bad != "" {

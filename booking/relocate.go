@@ -38,8 +38,8 @@ type relocator struct {
 	caller Querier
 }
 
-// do runs step in one transaction. If step returns errLapsed, before any change, do
-// releases the expired holds at the target in another transaction and repeats it.
+// If step returns errLapsed, before any change, do releases the expired holds at the
+// target in another transaction and repeats it.
 func (m relocator) do(ctx context.Context, step func(Querier) (lockedResource, target, error)) error {
 	for range maxAttempts {
 		var in lockedResource
@@ -65,8 +65,8 @@ func (m relocator) do(ctx context.Context, step func(Querier) (lockedResource, t
 	return errContention
 }
 
-// retryTx runs step in a transaction of the store's own, and repeats it while the error
-// is retryable.
+// retryTx repeats step, in a transaction of the store's own, while the error is
+// retryable.
 func (s *Store) retryTx(ctx context.Context, step func(Querier) error) error {
 	if p, ok := s.single.(*preparing); ok {
 		if err := p.prepare(ctx, lockBookingSQL, seatsSQL, reserveSQL, moveSQL); err != nil {
@@ -97,7 +97,7 @@ SELECT r.id::text AS id, r.capacity, r.currency
 FROM booking_platform.resources r WHERE r.slug = $1::text FOR NO KEY UPDATE`
 )
 
-// lockBookingSQL locks the resource of a booking and then, joined to it, the booking.
+// lockBookingSQL locks a booking's resource and then, joined to it, the booking.
 const lockBookingSQL = `
 WITH locked AS MATERIALIZED (
     SELECT r.id, r.capacity, r.version, r.active
@@ -122,7 +122,7 @@ type lockedRow struct {
 	bookingRow
 }
 
-// lockedResource is a resource that the transaction of q has locked.
+// lockedResource is locked by the transaction of q.
 type lockedResource struct {
 	q        Querier
 	id       string
@@ -161,14 +161,13 @@ func lockBooking(ctx context.Context, q Querier, id string) (lockedResource, loc
 	return lockedResource{q, row.ResourceID, row.Capacity, ""}, row, err
 }
 
-// parkedOffset is added to the units of a booking during its relocation. No capacity is
-// larger.
+// parkedOffset is added to units during a relocation. No capacity is larger.
 const parkedOffset = 10000
 
-// reservation is the new place of a booking.
+// reservation is a booking's new place.
 type reservation struct {
-	// Placeholder is the row that keeps the new place until settle. Parked are the units
-	// of the booking ID meanwhile.
+	// Placeholder is the row that keeps it until settle. Parked are the units of the
+	// booking ID meanwhile.
 	ID          string `json:"id"`
 	Placeholder string `json:"placeholder"`
 	Parked      string `json:"parked"`
@@ -249,7 +248,7 @@ WITH wanted AS MATERIALIZED (
 )
 SELECT count(*)::integer AS reserved FROM reserved`
 
-// reserve parks the bookings and reserves their places; false if one of these is taken.
+// reserve parks the bookings and reserves their places; false if one is taken.
 func (m lockedResource) reserve(ctx context.Context, all []reservation) (bool, error) {
 	type answer struct {
 		Reserved int `db:"reserved"`
@@ -270,8 +269,8 @@ WITH wanted AS MATERIALIZED (
 UPDATE booking_platform.bookings b SET units = w.units
 FROM wanted w WHERE b.id = w.id AND b.active AND NOT isempty(w.units) AND (SELECT count(*) FROM gone) >= 0`
 
-// settle replaces the placeholders by their bookings. No history or updated_at shows a
-// change of units.
+// settle replaces placeholders by their bookings. No history or updated_at shows a change
+// of units.
 func (m lockedResource) settle(ctx context.Context, all []reservation) error {
 	if len(all) == 0 {
 		return nil
@@ -296,7 +295,7 @@ func reservationsJSON(all []reservation) string {
 // reassign frees units for a party in [from, to), buffers included, by giving neighbours
 // other units, in a transaction of the store's own. nil means that they are free now, or
 // that the remaining capacity does not suffice: the caller tries again. ErrSlotTaken
-// means that the capacity was lowered by SQL below what is sold nearby.
+// means that SQL lowered the capacity below what is sold nearby.
 func (s *Store) reassign(ctx context.Context, r *rules, from, to time.Time, party int) error {
 	return s.retryTx(ctx, func(q Querier) error {
 		m, err := lockResource(ctx, q, r.ID)
@@ -311,8 +310,7 @@ func (s *Store) reassign(ctx context.Context, r *rules, from, to time.Time, part
 		if err != nil {
 			return err
 		}
-		// Expired holds are relocated like others; a hold that fails because of them
-		// releases them.
+		// A hold that fails because of expired ones releases them.
 		at := t.seat()
 		if len(seating.Free(m.capacity, seats, at.From, at.To)) >= party ||
 			m.capacity-seating.MaxUnits(seats, at.From, at.To) < party {
@@ -335,7 +333,7 @@ func (s *Store) reassign(ctx context.Context, r *rules, from, to time.Time, part
 	})
 }
 
-// relocate moves bookings to their new units; errRetry if a place was lost.
+// relocate returns errRetry if a place was lost.
 func (m lockedResource) relocate(ctx context.Context, all []reservation) error {
 	reserved, err := m.reserve(ctx, all)
 	if err != nil {
@@ -347,7 +345,7 @@ func (m lockedResource) relocate(ctx context.Context, all []reservation) error {
 	return m.settle(ctx, all)
 }
 
-// unitsText writes units, which are in ascending order, as an int4multirange.
+// unitsText is an int4multirange; units ascend.
 func unitsText(units []int) string {
 	var text strings.Builder
 	for i := 0; i < len(units); {
@@ -364,7 +362,6 @@ func unitsText(units []int) string {
 	return "{" + text.String() + "}"
 }
 
-// readUnits reads what Postgres writes for an int4multirange.
 func readUnits(text string) ([]int, error) {
 	var units []int
 	for span := range strings.SplitSeq(strings.Trim(text, "{}"), "),") {
@@ -381,7 +378,7 @@ func readUnits(text string) ([]int, error) {
 	return units, nil
 }
 
-// pick picks at random, so that concurrent holds seldom collide.
+// Random picks of concurrent holds seldom collide.
 func pick(free []int, n int) []int {
 	rand.Shuffle(len(free), func(i, j int) { free[i], free[j] = free[j], free[i] })
 	units := slices.Clone(free[:n])

@@ -10,12 +10,12 @@ import (
 	"github.com/booking-platform/booking-platform/booking/internal/seating"
 )
 
-// target is a time, buffers included, for which a relocation needs units.
+// target is a time, buffers included, that needs units.
 type target struct {
 	from, to time.Time
 	party    int
-	// self is the id of the booking that is moved there, which is not in its own way; ""
-	// for a new one.
+	// self is the booking that is moved there and is not in its own way; "" for a new
+	// one.
 	self string
 }
 
@@ -23,13 +23,13 @@ func (t target) seat() seating.Seat {
 	return seating.Seat{From: t.from.UnixMicro(), To: t.to.UnixMicro(), Party: t.party}
 }
 
-// plan is the target's units, and the neighbours that change units for it.
+// plan is the target's units, and the neighbours that change theirs for it.
 type plan struct {
 	units      []int
 	neighbours []reservation
 }
 
-// errLapsed means that expired holds have to be released first.
+// errLapsed: expired holds have to be released first.
 var errLapsed = errors.New("expired holds are in the way")
 
 const seatsSQL = `
@@ -48,7 +48,7 @@ type seatRow struct {
 	Lapsed bool      `db:"lapsed"`
 }
 
-// readSeats reads the bookings that have units in [from, to), by start, except self.
+// readSeats reads the bookings in [from, to), by start, except self.
 func (m lockedResource) readSeats(ctx context.Context, from, to time.Time, self string) ([]seatRow, []seating.Seat,
 	error) {
 	rows, err := selectAll[seatRow](ctx, m.q, seatsSQL, m.id, from.UTC(), to.UTC(), self)
@@ -79,8 +79,8 @@ func reservationsOf(rows []seatRow, seats []seating.Seat, assigned seating.Assig
 	return out, nil
 }
 
-// plan finds units for a target: free ones, or ones that neighbours can free, and locks
-// these. The errors are ErrSlotTaken and errLapsed.
+// plan finds free units, or ones that neighbours can free, and locks these. The errors
+// are ErrSlotTaken and errLapsed.
 func (m lockedResource) plan(ctx context.Context, t target) (plan, error) {
 	rows, seats, err := m.readSeats(ctx, t.from, t.to, t.self)
 	if err != nil {
@@ -101,7 +101,7 @@ func (m lockedResource) plan(ctx context.Context, t target) (plan, error) {
 }
 
 // fits returns ErrSlotTaken unless the capacity allows the target beside the bookings
-// that overlap it, not counting expired holds, and reports whether there are any.
+// that overlap it, without expired holds, and reports whether there are any of these.
 func (m lockedResource) fits(t target, rows []seatRow, seats []seating.Seat) (lapsed bool, err error) {
 	var live []seating.Seat
 	for i, row := range rows {
@@ -121,9 +121,9 @@ func (m lockedResource) fits(t target, rows []seatRow, seats []seating.Seat) (la
 }
 
 // planNeighbours changes the units of few neighbours, no further around the target than
-// necessary. Bookings that reach beyond that range, or are locked, keep their units
-// unless there is no other way. If the capacity was lowered below units in use, it blocks
-// holds until the transaction ends.
+// necessary. Bookings that reach beyond that range, or are locked, keep theirs unless
+// there is no other way. If the capacity was lowered below units in use, it blocks holds
+// until the transaction ends.
 func (m lockedResource) planNeighbours(ctx context.Context, t target) (plan, error) {
 	kept := map[string]bool{}
 	wait, alone := false, false
@@ -142,7 +142,7 @@ func (m lockedResource) planNeighbours(ctx context.Context, t target) (plan, err
 		}
 		if alone {
 			// A hold may have been made before blockHolds, and units above the capacity
-			// do not keep the units below it from being assigned.
+			// do not keep lower ones from being assigned.
 			if lapsed, err := m.fits(t, rows, seats); err != nil {
 				return plan{}, err
 			} else if lapsed {
@@ -189,7 +189,7 @@ func (m lockedResource) planNeighbours(ctx context.Context, t target) (plan, err
 	}
 }
 
-// below returns the seats without their units above n, as a party that needs others.
+// below returns seats without units above n, as a party that needs others.
 func below(n int, seats []seating.Seat) []seating.Seat {
 	if !seating.AnyAbove(n, seats) {
 		return seats
@@ -209,8 +209,7 @@ const (
 	renewVersionSQL  = `UPDATE booking_platform.resources SET updated_at = statement_timestamp() WHERE id = $1::uuid`
 )
 
-// blockHolds prevents holds that have not seen this transaction's changes from
-// committing.
+// blockHolds keeps holds that have not seen this transaction's changes from committing.
 func (m lockedResource) blockHolds(ctx context.Context) error {
 	for _, query := range []string{lockForUpdateSQL, renewVersionSQL} {
 		if _, err := m.q.ExecContext(ctx, query, m.id); err != nil {
@@ -228,8 +227,7 @@ ORDER BY b.id FOR NO KEY UPDATE`
 	lockFreeSeatsSQL = lockSeatsSQL + ` SKIP LOCKED`
 )
 
-// lockBookings locks the bookings to be relocated, and returns the ids it could not lock,
-// because they are locked or have ended.
+// lockBookings returns the ids it could not lock, because they are locked or have ended.
 func (m lockedResource) lockBookings(ctx context.Context, all []reservation, wait bool) (missing []string, err error) {
 	if len(all) == 0 {
 		return nil, nil

@@ -7,14 +7,14 @@ import (
 	"github.com/booking-platform/booking-platform/internal/valid"
 )
 
-// RescheduleRequest describes the new time of a booking.
+// RescheduleRequest is the new time of a booking.
 type RescheduleRequest struct {
 	ID string
-	// Start is the instant at which the new slot begins, in any zone.
+	// Start is the new slot's beginning, in any zone.
 	Start time.Time
 	// ByCustomer applies the booking's policy, which does not bind staff.
 	ByCustomer bool
-	// Reason is stored in the history; at most 500 characters.
+	// Reason is for the history; at most 500 characters.
 	Reason string
 }
 
@@ -22,17 +22,17 @@ type RescheduleRequest struct {
 type Rescheduled struct {
 	Booking
 	// Difference is today's price of the new slot less the booking's Amount, which does
-	// not change. It is informative and not charged. It is the zero Money if the resource
-	// has another currency by now.
+	// not change: for information, not charged. It is the zero Money if the resource has
+	// another currency by now.
 	Difference Money
 }
 
 // Reschedule moves a pending or confirmed booking to another time atomically. The slots
 // may overlap. Party, offer, amount and customer stay; the length is that of the offer
-// today. Sequence is incremented and the history records both times. A booking that is at
-// that time already is returned unchanged. The hold of an earlier slot ends when that
-// begins at the latest. If necessary, other bookings get other units and expired holds
-// are released.
+// today. Sequence is incremented and the history records both times. A booking that is
+// there already is returned unchanged. The hold of an earlier slot ends when that begins
+// at the latest. If necessary, other bookings get other units and expired holds are
+// released.
 //
 // The errors:
 //   - [*ValidationError] for id, start, reason, resource or offer. The new start must be
@@ -52,7 +52,7 @@ func (s *Store) Reschedule(ctx context.Context, req RescheduleRequest) (Reschedu
 }
 
 // Reschedule is [Store.Reschedule] in the caller's transaction, in four round trips, with
-// the lock that [Tx.Block] describes.
+// the lock of [Tx.Block].
 func (t *Tx) Reschedule(ctx context.Context, req RescheduleRequest) (Rescheduled, error) {
 	out, err := relocator{t.store, t.q}.reschedule(ctx, req)
 	return out, wrap(ctx, "reschedule", err)
@@ -118,8 +118,7 @@ func (row lockedRow) mayMove(req RescheduleRequest) error {
 	return nil
 }
 
-// rulesFor returns the current rules of a locked booking, which the lock keeps from
-// changing.
+// rulesFor returns the current rules of a booking; its lock keeps them from changing.
 func (m relocator) rulesFor(ctx context.Context, q Querier, row lockedRow) (*rules, error) {
 	r, ok := m.store.cache.get(row.ResourceID)
 	if !ok || r.version != row.Version {
@@ -223,7 +222,7 @@ SELECT` + bookingColumns + `
 FROM changed b`
 
 // Retake takes the slot of an expired hold again and confirms the booking, for a payment
-// that arrived too late. Time, price and policy stay as held. A confirmed booking is
+// that came too late. Time, price and policy stay as held. A confirmed booking is
 // returned unchanged.
 //
 // The errors are [ErrSlotTaken], [ErrSlotGone] if the slot has begun, by the database's
@@ -236,7 +235,7 @@ func (s *Store) Retake(ctx context.Context, id string) (Booking, error) {
 }
 
 // Retake is [Store.Retake] in the caller's transaction, in four round trips, with the
-// lock that [Tx.Block] describes.
+// lock of [Tx.Block].
 func (t *Tx) Retake(ctx context.Context, id string) (Booking, error) {
 	b, err := relocator{t.store, t.q}.retake(ctx, id)
 	return b, wrap(ctx, "retake", err)

@@ -9,26 +9,24 @@ import (
 	"time"
 )
 
-// rules are a resource as read from the database, with its zone loaded. They are
-// immutable and shared.
+// rules are a resource as read, with its zone loaded, immutable and shared.
 type rules struct {
 	Resource
 	// version changes with the resource; statements that sell check it.
 	version string
 	zone    *time.Location
-	// weekly are the opening hours of each weekday, dated those of exceptions, by
-	// midnight.
+	// weekly are the weekdays' opening hours, dated those of exceptions, by midnight.
 	weekly    [7][]opening
 	dated     map[int64][]opening
 	datedDays []int64
-	// offers are the rules of each active offer.
+	// offers are the active ones' rules.
 	offers map[string]*rules
-	// clock is the database's clock when they were read.
+	// clock is the database's when they were read.
 	clock time.Time
 }
 
-// opening is an interval in seconds after local midnight. One around the clock continues
-// on the next day.
+// opening is in seconds after local midnight. One around the clock continues on the next
+// day.
 type opening struct {
 	opens, closes  int64
 	aroundTheClock bool
@@ -86,7 +84,7 @@ func (r *rules) addOffers() {
 	}
 }
 
-// forOffer returns the rules of an active offer; "" is the resource's own slot.
+// forOffer knows active offers; "" is the resource's own slot.
 func (r *rules) forOffer(offer string) (*rules, bool) {
 	if offer == "" {
 		return r, true
@@ -95,7 +93,7 @@ func (r *rules) forOffer(offer string) (*rules, bool) {
 	return sold, ok
 }
 
-// openings returns the intervals that begin on the day with this midnight.
+// openings begin on the day with this midnight.
 func (r *rules) openings(midnight int64) []opening {
 	if dated, ok := r.dated[midnight]; ok {
 		return dated
@@ -105,12 +103,12 @@ func (r *rules) openings(midnight int64) []opening {
 	return r.weekly[weekday]
 }
 
-// blocked returns the slot with its buffers.
+// blocked is the slot with its buffers.
 func (r *rules) blocked(start time.Time) (from, to time.Time) {
 	return start.Add(-r.BufferBefore), start.Add(r.SlotLength + r.BufferAfter)
 }
 
-// check returns the problems of a request that do not depend on the time.
+// check does not depend on the time.
 func (r *rules) check(req HoldRequest) problems {
 	p := problems{}
 	if r.Inactive {
@@ -132,7 +130,6 @@ const (
 	tooFar  = "is too far ahead"
 )
 
-// timing returns the problem of a start with notice and horizon.
 func (r *rules) timing(start, clock time.Time) string {
 	switch {
 	case start.Before(clock.Add(r.Notice)):
@@ -144,12 +141,10 @@ func (r *rules) timing(start, clock time.Time) string {
 }
 
 // A slot begins when the wall clock of the resource's zone shows the opening time plus a
-// multiple of the step. When clocks change, a time that is skipped begins no slot, one
-// that occurs twice begins two, and the others do not move. The length of a slot is real
-// time.
+// multiple of the step. When clocks change, a skipped time begins no slot, one that
+// occurs twice begins two, and the others do not move. Lengths are real time.
 
-// starts yields the starts of slots in [from, to) in UTC, in order, by opening hours
-// alone.
+// starts yields those in [from, to) in UTC, in order, by opening hours alone.
 func (r *rules) starts(from, to time.Time) iter.Seq[time.Time] {
 	return func(yield func(time.Time) bool) {
 		for start := range r.startSeconds(from, to) {
@@ -160,7 +155,6 @@ func (r *rules) starts(from, to time.Time) iter.Seq[time.Time] {
 	}
 }
 
-// isStart reports whether a slot begins at t.
 func (r *rules) isStart(t time.Time) bool {
 	for start := range r.starts(t, t.Add(1)) {
 		return start.Equal(t)
@@ -193,8 +187,8 @@ func (r *rules) startSeconds(from, to time.Time) iter.Seq[int64] {
 	}
 }
 
-// wallStarts yields the starts in [from, to), in wall-clock seconds as if the zone were
-// UTC. The next clock change is when they show change.
+// wallStarts is in wall-clock seconds as if the zone were UTC. The next clock change is
+// when they show change.
 func (r *rules) wallStarts(from, to, change, offset int64) iter.Seq[int64] {
 	return func(yield func(int64) bool) {
 		for midnight := floorDiv(from, daySeconds) * daySeconds; midnight < to; midnight += daySeconds {
@@ -225,8 +219,8 @@ func (r *rules) wallStarts(from, to, change, offset int64) iter.Seq[int64] {
 
 const daySeconds = 86400
 
-// mixed reports whether an interval opens before an earlier one has closed, as exceptions
-// and hours written by SQL may.
+// mixed: an interval opens before an earlier one has closed, as exceptions and hours
+// written by SQL may.
 func mixed(yesterday, today []opening) bool {
 	closed := int64(math.MinInt64)
 	for _, o := range yesterday {
@@ -241,7 +235,7 @@ func mixed(yesterday, today []opening) bool {
 	return false
 }
 
-// sortedStarts returns the starts in [from, to) of a day and the day before.
+// sortedStarts are those of a day and the day before.
 func (r *rules) sortedStarts(from, to, midnight, change, offset int64) []int64 {
 	var all []int64
 	for _, begun := range []int64{midnight - daySeconds, midnight} {
@@ -256,8 +250,7 @@ func (r *rules) sortedStarts(from, to, midnight, change, offset int64) []int64 {
 	return slices.Compact(all)
 }
 
-// openingStarts yields the starts in [from, to) of an interval of the day with this
-// midnight; false when yield stops.
+// openingStarts returns false when yield stops.
 func (r *rules) openingStarts(o opening, midnight, from, to, change, offset int64, yield func(int64) bool) bool {
 	step := int64(r.SlotStep / time.Second)
 	opens, closes := midnight+o.opens, midnight+o.closes
@@ -273,7 +266,7 @@ func (r *rules) openingStarts(o opening, midnight, from, to, change, offset int6
 	return true
 }
 
-// closedFrom returns when a resource that is open around the clock closes: at the first
+// closedFrom is when a resource that is open around the clock closes: at the first
 // exception that a slot of this day can reach, if any.
 func (r *rules) closedFrom(midnight int64) (closes int64, endless bool) {
 	reach := int64(r.SlotLength/time.Second) + 2*daySeconds
@@ -284,8 +277,8 @@ func (r *rules) closedFrom(midnight int64) (closes int64, endless bool) {
 	return r.datedDays[n], false
 }
 
-// endsInTime reports whether a slot that begins at start ends by closing time, across
-// clock changes. If closing time occurs twice, the slot has to end by the first.
+// endsInTime holds across clock changes. If closing time occurs twice, the slot has to
+// end by the first.
 func (r *rules) endsInTime(start, closes, change, offset int64) bool {
 	last := start + int64(r.SlotLength/time.Second) - 1
 	// A long slot may contain several changes.
@@ -304,8 +297,8 @@ func (r *rules) endsInTime(start, closes, change, offset int64) bool {
 	return last < closes
 }
 
-// wallClock returns what clocks at that offset show at t, rounded up, in seconds as if
-// they showed UTC.
+// wallClock is what clocks at that offset show, rounded up, in seconds as if they showed
+// UTC.
 func wallClock(t time.Time, offset int64) int64 {
 	seconds := t.Unix()
 	if t.Nanosecond() > 0 {

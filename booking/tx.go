@@ -10,13 +10,12 @@ import (
 )
 
 // Tx is the store inside a transaction of the caller's: an order, its booking and the
-// event that caused them commit together or not at all, where two transactions would
-// leave a booking without an order if the program dies in between.
+// event that caused them commit together or not at all.
 //
 // A Tx never commits, rolls back, retries, changes settings or uses savepoints. A refusal
 // ([ErrSlotTaken], [*ValidationError], [*StatusError], …) leaves the transaction usable;
 // a database error ends it. If [IsRetryable] is true of an error, roll back and run the
-// whole transaction again. Note:
+// whole transaction again.
 //
 //   - Use READ COMMITTED. Above it Postgres refuses with 40001 what READ COMMITTED
 //     resolves, a hold that conflicts with a recent one cannot be decided, and a resource
@@ -26,43 +25,41 @@ import (
 //     calls.
 //   - Take several slots in one order, by resource and start for example. Otherwise
 //     transactions can deadlock, and Postgres ends one with 40P01.
-//   - If expired holds or other bookings' units are in the way, the store clears them on
-//     a second connection, permanently, and waits a second at most. If the pool has no
-//     other connection, or the bookings belong to this transaction, the error is
-//     retryable; [Store.ReleaseExpired] between two attempts helps as well.
+//   - Expired holds or other bookings' units in the way are cleared on a second connection,
+//     permanently, within a second. If the pool has no other connection, or the bookings
+//     belong to this transaction, the error is retryable; [Store.ReleaseExpired] between
+//     two attempts helps as well.
 //   - A context that ends during a statement ends the transaction.
 //   - Begin the transaction under a context that cannot be cancelled, pass the request's
 //     context to the statements, and check ctx.Err() before Commit. Drivers send a cancel
 //     request when the context given to BeginTx ends; if the commit waits for a
 //     synchronous standby, Postgres then reports success for what only the primary has.
 //
-// [Store.InTx] begins, commits and repeats such a transaction.
-//
-// The clock is read when each statement begins.
+// [Store.InTx] begins, commits and repeats such a transaction. The clock is read when
+// each statement begins.
 type Tx struct {
 	store *Store
 	q     Querier
 }
 
 // Tx returns the operations inside the transaction that is open on q: a *sql.Tx, a
-// *sqlx.Tx, or a *sql.Conn on which one has begun, on the store's database. Like q, the
-// result is not for concurrent use. If q is a pool of connections, every operation
-// returns [ErrNoTransaction].
+// *sqlx.Tx, or a *sql.Conn on which one has begun, on the store's database. It is not for
+// concurrent use. If q is a pool, every operation returns [ErrNoTransaction].
 func (s *Store) Tx(q Querier) *Tx { return &Tx{store: s, q: transaction(q)} }
 
 // InTx runs do in a transaction on the store's pool and commits it: an order and its
-// booking in one commit, for example. do writes its own rows with tx, which any library
-// that takes a *sql.Tx accepts, and books with bookings.
+// booking in one commit, for example. do writes its own rows with tx, and books with
+// bookings.
 //
-// InTx follows the rules of [Tx]: the transaction is READ COMMITTED, begins under a
-// context that cannot be cancelled, is not committed if ctx has ended, and is repeated up
-// to ten times while [IsRetryable] is true of its error. So do may run several times: it
-// has no effects but those of tx, calls nothing over the network, and does not end tx
-// (the error is then sql.ErrTxDone). An error of do rolls back and is returned as it is;
-// a panic rolls back. If ctx ends while the commit waits, the error is that of ctx and
-// the commit may still happen: repeat the request with its idempotency key.
+// It follows the rules of [Tx]: READ COMMITTED, begun under a context that cannot be
+// cancelled, not committed if ctx has ended, and repeated up to ten times while
+// [IsRetryable] is true of its error. So do may run several times: it has no effects but
+// those of tx, calls nothing over the network, and does not end tx (the error is then
+// sql.ErrTxDone). An error of do rolls back and is returned as it is; a panic rolls back.
+// If ctx ends while the commit waits, the error is that of ctx and the commit may still
+// happen: repeat the request with its idempotency key.
 //
-// BEGIN and COMMIT take two round trips. InTx is safe on several replicas at once.
+// BEGIN and COMMIT take two round trips. Safe on several replicas at once.
 func (s *Store) InTx(ctx context.Context, do func(tx *sql.Tx, bookings *Tx) error) error {
 	var refused error
 	err := pg.InTxRetry(ctx, s.db, IsRetryable, func(tx *sql.Tx) error {
@@ -77,22 +74,20 @@ func (s *Store) InTx(ctx context.Context, do func(tx *sql.Tx, bookings *Tx) erro
 
 func (t *Tx) run(_ context.Context, step func(Querier) error) error { return step(t.q) }
 
-// Hold is [Store.Hold] in the caller's transaction. Other transactions find the units
-// taken until the caller rolls back.
+// Hold is [Store.Hold] in the caller's transaction. Others find the units taken until it
+// rolls back.
 func (t *Tx) Hold(ctx context.Context, req HoldRequest) (Booking, error) {
 	h := &holder{store: t.store, run: t.run, caller: t.q}
 	b, err := h.hold(ctx, req)
 	return b, wrap(ctx, "hold", err)
 }
 
-// Confirm is [Store.Confirm] in the caller's transaction. One round trip when it
-// confirms.
+// Confirm is [Store.Confirm] in the caller's transaction. One round trip.
 func (t *Tx) Confirm(ctx context.Context, id string) (Booking, error) {
 	return confirm.do(ctx, t.store, t.run, id, Actor(ctx), "")
 }
 
-// ConfirmLate is [Store.ConfirmLate] in the caller's transaction. One round trip when it
-// confirms.
+// ConfirmLate is [Store.ConfirmLate] in the caller's transaction. One round trip.
 func (t *Tx) ConfirmLate(ctx context.Context, id string) (Booking, error) {
 	return confirmLate.do(ctx, t.store, t.run, id, Actor(ctx), "")
 }
@@ -118,12 +113,12 @@ func (t *Tx) Count(ctx context.Context, opts ListOptions) (Count, error) {
 	return countBookings(ctx, t.run, opts)
 }
 
-// maxSideTx bounds the wait for a second connection, and for locks that the caller itself
-// may have.
+// maxSideTx bounds the wait for a second connection, and for locks that the caller may
+// have.
 const maxSideTx = time.Second
 
-// maxReassigns bounds the calls of reassign for one hold in a caller's transaction, whose
-// own bookings the second transaction cannot move.
+// maxReassigns is for one hold in a caller's transaction, whose own bookings the second
+// transaction cannot move.
 const maxReassigns = 5
 
 const isolationSQL = `SELECT current_setting('transaction_isolation') AS isolation`
@@ -146,9 +141,8 @@ func (h *holder) reassign(ctx context.Context, r *rules, start time.Time, party 
 	})
 }
 
-// outsideTx runs do in a transaction of the store's own. If the hold is in a caller's
-// transaction, do has a time limit, and the caller cannot see its result above READ
-// COMMITTED.
+// outsideTx runs do in a transaction of the store's own. In a caller's transaction, do
+// has a time limit, and its result cannot be seen above READ COMMITTED.
 func (h *holder) outsideTx(ctx context.Context, what string, do func(context.Context) error) error {
 	if h.caller == nil {
 		return do(ctx)
@@ -175,19 +169,18 @@ func (h *holder) outsideTx(ctx context.Context, what string, do func(context.Con
 	return nil
 }
 
-// Querier runs statements: *sql.Tx, *sqlx.Tx and *sql.Conn satisfy it. Its methods are
+// Querier runs statements, as *sql.Tx, *sqlx.Tx and *sql.Conn do:
 //
 //	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 //	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 //	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 type Querier = pg.Querier
 
-// ErrNoTransaction means that [Store.Tx] was given nil or a pool of connections, on which
-// each statement would commit alone.
+// ErrNoTransaction means that [Store.Tx] was given nil or a pool, on which statements
+// commit alone.
 var ErrNoTransaction = pg.ErrNoTransaction
 
-// transaction returns q, or a Querier that refuses everything if q is a pool. A single
-// connection may have a transaction open.
+// transaction refuses a pool. A single connection may have a transaction open.
 func transaction(q Querier) Querier {
 	if pg.IsPool(q) {
 		return refusing{}
@@ -195,8 +188,7 @@ func transaction(q Querier) Querier {
 	return q
 }
 
-// refusing refuses statements. QueryRowContext, whose result cannot carry this error, is
-// not used here.
+// QueryRowContext, whose result cannot carry this error, is not used here.
 type refusing struct{ Querier }
 
 func (refusing) ExecContext(context.Context, string, ...any) (sql.Result, error) {
