@@ -58,7 +58,7 @@ func TestSlots_ListsFreeSlots(t *testing.T) {
 	})
 }
 
-// With buffers, overlapping slots and parties; a held slot is no longer listed.
+// With buffers, overlapping slots and parties.
 func TestSlots_EveryListedSlotCanBeHeld(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -256,7 +256,7 @@ func TestNextSlot_SkipsFullDays(t *testing.T) {
 	})
 }
 
-// Many resources with a grid of a minute have too many slots for one answer.
+// Many resources with a grid of a minute.
 func TestAvailability_TooManySlots(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -281,8 +281,8 @@ func TestAvailability_TooManySlots(t *testing.T) {
 }
 
 // Dates become instants in the zone that the resource has in the database, also where
-// another replica still has the old one in memory. Once the rules are in memory, that is
-// one round trip.
+// another replica still has the old one. Once the rules are in memory, that is one round
+// trip.
 func TestAvailability_SpanInTheZoneOfTheResource(t *testing.T) {
 	t.Parallel()
 	db, trips := testdb.Counting(t)

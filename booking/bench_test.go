@@ -16,7 +16,6 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// clients is the number of goroutines per processor.
 const clients = 16
 
 func benchStore(b *testing.B) *booking.Store {

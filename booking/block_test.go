@@ -108,7 +108,7 @@ func TestBlock_InvalidRequest(t *testing.T) {
 	require.Equal(t, "\n", allRows(t, db))
 }
 
-// Conflicts exclude ended bookings and expired holds, which are released.
+// Ended bookings are no conflicts, and expired holds are released.
 func TestBlock_ListsConflicts(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -183,8 +183,8 @@ func TestBlock_ConcurrentWithHolds(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// A block has reserved units and then loses the unit for its neighbour to a concurrent
-// hold: everything is restored, and the block is decided again.
+// A block has reserved units and then loses its neighbour's to a concurrent hold:
+// everything is restored, and the block is decided again.
 func TestBlock_NeighbourLosesItsNewUnit(t *testing.T) {
 	t.Parallel()
 	for _, commits := range []bool{false, true} {

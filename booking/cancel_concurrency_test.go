@@ -18,7 +18,7 @@ import (
 var feeSoon = booking.Policy{FreeUntil: 48 * time.Hour, FeePercent: 30}
 
 // A cancellation waits for a concurrent move or confirmation, and applies the terms of
-// the result: no fee is avoided, and none charged that is not due.
+// the result.
 func TestCancel_WaitsForConcurrentChange(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -102,8 +102,8 @@ func confirmed(ctx context.Context, tx *booking.Tx, id string) error {
 	return err
 }
 
-// 32 clients cancel, confirm, complete and move one booking. It ends once, its history is
-// consistent, and all successful cancellations return the same refund.
+// 32 clients cancel, confirm, complete and move one booking. It ends once, with a
+// consistent history, and all successful cancellations return the same refund.
 func TestCancel_ConcurrentWithEveryTransition(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

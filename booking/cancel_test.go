@@ -20,7 +20,6 @@ func byCustomer(id string) booking.CancelRequest {
 
 func minor(n int64) *int64 { return &n }
 
-// startsIn moves a booking by SQL to begin in d of the database's clock.
 func startsIn(t testing.TB, db *sql.DB, id string, d time.Duration) {
 	t.Helper()
 	exec(t, db, `
@@ -30,8 +29,7 @@ func startsIn(t testing.TB, db *sql.DB, id string, d time.Duration) {
 		WHERE b.id = $1::uuid`, id, d.Seconds())
 }
 
-// eachCancel runs f with the store's Cancel, and with that of a transaction at each
-// isolation level.
+// eachCancel runs f in the store and in a transaction at each isolation level.
 func eachCancel(t *testing.T, db *sql.DB, store *booking.Store,
 	f func(t *testing.T, cancel func(booking.CancelRequest) (booking.Booking, error))) {
 	t.Helper()
@@ -110,8 +108,7 @@ func TestCancel_ByCustomer(t *testing.T) {
 				want.Status, want.Sequence, want.UpdatedAt = booking.StatusCancelled, 1, got.UpdatedAt
 				want.Refund = &booking.Money{Minor: *refund, Currency: "eur"}
 				require.Equal(t, want, got, name)
-				// A repeat returns the first result, even where it would now be refused
-				// or differ.
+				// A repeat returns the first result, even where it would now differ.
 				startsIn(t, db, id, -time.Hour)
 				want.Start, want.End = time.Time{}, time.Time{}
 				for _, again := range []booking.CancelRequest{byCustomer(id), {ID: id, Reason: "snow"},

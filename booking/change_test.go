@@ -15,8 +15,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// Each change is told once, with the booking before and after, in whichever way it is
-// made: with and without prepared statements, and with each driver.
+// Each change is told once, in whichever way it is made: with and without prepared
+// statements, and with each driver.
 func TestOnChange_EveryPath(t *testing.T) {
 	t.Parallel()
 	for name, path := range changePaths {
@@ -76,8 +76,8 @@ func TestOnChange_ErrorRollsBack(t *testing.T) {
 	}
 }
 
-// A transaction that Postgres ends is run again: the change is told again, and what was
-// written the first time is gone.
+// A transaction that Postgres ends is run again, and what was written the first time is
+// gone.
 func TestOnChange_ToldAgainInARetry(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"hold", "confirm", "move", "block", "release expired holds", "a hold on expired ones",
@@ -113,7 +113,7 @@ func TestOnChange_ToldAgainInARetry(t *testing.T) {
 	}
 }
 
-// Random concurrent operations on three stores: the same changes are told as recorded.
+// The same changes are told as recorded, by three stores.
 func TestOnChange_Model(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PGX, testdb.URL(t))
@@ -135,7 +135,6 @@ func TestOnChange_Model(t *testing.T) {
 	})
 }
 
-// What a hook is given of each kind of transaction that Store.Tx accepts.
 func TestOnChange_Transaction(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -190,7 +189,7 @@ func TestOnChange_Transaction(t *testing.T) {
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM told`))
 }
 
-// Concurrent confirmations of one hold, sweeps and holds on it: one change is told.
+// One change is told.
 func TestOnChange_OneWinnerIsTold(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -67,7 +67,6 @@ func TestDate_AtEveryChangeOfClocks(t *testing.T) {
 		zone, err := booking.LoadZone(strings.TrimSpace(name))
 		require.NoError(t, err)
 		for _, change := range clockChanges(zone) {
-			// first has the first instant at which the wall clock shows a time.
 			type clock struct {
 				date   booking.Date
 				minute int
@@ -107,7 +106,7 @@ func TestDate_AtEveryChangeOfClocks(t *testing.T) {
 	require.Greater(t, skippedMidnights, 20, "some midnights do not exist")
 }
 
-// clockChanges returns the changes of a zone's offset from 2024 to 2030, by bisection.
+// clockChanges finds the changes of a zone's offset from 2024 to 2030 by bisection.
 func clockChanges(zone *time.Location) (changes []time.Time) {
 	offset := func(second int64) int {
 		_, offset := time.Unix(second, 0).In(zone).Zone()

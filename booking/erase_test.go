@@ -13,7 +13,6 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// toPast moves a booking so many days back.
 func toPast(t testing.TB, db booking.Querier, id string, days int) {
 	t.Helper()
 	exec(t, db, `UPDATE booking_platform.bookings SET
@@ -29,7 +28,7 @@ const personalRows = `SELECT count(DISTINCT b.id) FROM booking_platform.bookings
 	WHERE lower(b::text) LIKE '%ada@%' OR lower(b::text) LIKE '%lovelace%' OR lower(h::text) LIKE '%lovelace%'
 	OR b::text LIKE '%7946 0018%'`
 
-// erasable returns a booking of ada with her name in every text.
+// erasable has her name in every text.
 func erasable(t testing.TB, store *booking.Store, nth int) booking.Booking {
 	t.Helper()
 	req := request(slot(nth))
@@ -119,7 +118,7 @@ func TestErase_EachStatus(t *testing.T) {
 	})
 }
 
-// A cancellation that is committed while an erasure waits for it leaves no reason behind.
+// A cancellation that is committed while an erasure waits leaves no reason behind.
 func TestErase_WaitsForCancellation(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -150,7 +149,7 @@ func TestErase_WaitsForCancellation(t *testing.T) {
 	require.Zero(t, count(t, db, personalRows))
 }
 
-// After an erasure the customer can book with the same key, and is found again.
+// The customer can book with the same key, and is found again.
 func TestErase_CustomerReturns(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -199,7 +198,6 @@ func TestEraseActor_OnlyThatActor(t *testing.T) {
 	})
 }
 
-// ErasePast erases old bookings page by page, and looks again at those that were kept.
 func TestErasePast_KeepsAndContinues(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {

@@ -93,8 +93,7 @@ func ExampleStore_InTx() {
 	}
 }
 
-// A booking in a transaction that the caller ends, here a *sql.Tx of a queue's worker.
-// Where the caller only has a pool, Store.InTx begins, commits and repeats.
+// The caller ends the transaction, here a *sql.Tx of a queue's worker.
 func ExampleStore_Tx() {
 	work := func(tx *sql.Tx) error {
 		_, err := store.Tx(tx).Confirm(ctx, "019a2b3c-0000-7000-8000-000000000000")
@@ -103,7 +102,7 @@ func ExampleStore_Tx() {
 	_ = work
 }
 
-// A hold is confirmed when its payment arrives; after its end the slot may still be free.
+// A payment arrives; after the hold's end the slot may still be free.
 func ExampleStore_ConfirmLate() {
 	_, err := store.ConfirmLate(ctx, "019a2b3c-0000-7000-8000-000000000000")
 	if errors.Is(err, booking.ErrHoldExpired) {
@@ -111,7 +110,7 @@ func ExampleStore_ConfirmLate() {
 	}
 }
 
-// Release expired holds periodically, on any number of replicas.
+// On any number of replicas.
 func ExampleStore_ReleaseExpired() {
 	for range time.Tick(30 * time.Second) {
 		if _, err := store.ReleaseExpired(ctx); err != nil {
@@ -217,8 +216,7 @@ func ExampleStore_CompletePast() {
 	}
 }
 
-// A hold is extended for a week, or up to the resource's cap, while a payment is
-// processed.
+// For a week, or up to the resource's cap, while a payment is processed.
 func ExampleStore_Extend() {
 	b, err := store.Extend(ctx, "019a2b3c-0000-7000-8000-000000000000", time.Now().AddDate(0, 0, 7))
 	if errors.Is(err, booking.ErrHoldExpired) {
@@ -230,7 +228,7 @@ func ExampleStore_Extend() {
 	}
 }
 
-// A customer moves a booking by a day. Both slots change together or not at all.
+// Both slots change together or not at all.
 func ExampleStore_Reschedule() {
 	moved, err := store.Reschedule(booking.WithActor(ctx, "customer"), booking.RescheduleRequest{
 		ID: "019a2b3c-0000-7000-8000-000000000000", Start: start.AddDate(0, 0, 1), ByCustomer: true,
@@ -247,7 +245,7 @@ func ExampleStore_Reschedule() {
 	}
 }
 
-// Money has arrived for an expired hold: take the slot again if it is free, else refund.
+// Money has arrived for an expired hold: take the slot again, else refund.
 func ExampleStore_Retake() {
 	_, err := store.Retake(ctx, "019a2b3c-0000-7000-8000-000000000000")
 	if errors.Is(err, booking.ErrSlotTaken) || errors.Is(err, booking.ErrSlotGone) {
@@ -257,7 +255,7 @@ func ExampleStore_Retake() {
 	}
 }
 
-// Two units of a court are unavailable for a morning; bookings in the way are returned.
+// Two units of a court are unavailable for a morning.
 func ExampleStore_Block() {
 	block, err := store.Block(booking.WithActor(ctx, "user:ada@example.com"), booking.BlockRequest{
 		Resource: "court-1", From: start, To: start.Add(3 * time.Hour), Units: 2, Reason: "new floor",
@@ -276,7 +274,7 @@ func ExampleStore_Block() {
 	fmt.Println(block.ID)
 }
 
-// A resource is defined in the program and applied at each start.
+// A resource is applied at each start.
 func ExampleStore_ApplyResource() {
 	applied, err := store.ApplyResource(ctx, booking.Resource{
 		Slug: "court-1", Name: "Court 1", TimeZone: "Europe/Paris", SlotLength: time.Hour, Capacity: 4,
@@ -354,7 +352,7 @@ func ExampleStore_Count() {
 	fmt.Println(sum.N)
 }
 
-// A private calendar for staff; its token is returned only once.
+// The token is returned only once.
 func ExampleStore_CreateFeed() {
 	token, err := store.CreateFeed(ctx, "court-1")
 	if err != nil {
@@ -376,7 +374,7 @@ func ExampleStore_Feed() {
 	}
 }
 
-// A member of staff has left: revoke all tokens of the calendar and issue new ones.
+// A member of staff has left: revoke all tokens and issue new ones.
 func ExampleStore_DeleteFeeds() {
 	n, err := store.DeleteFeeds(ctx, "court-1")
 	if err != nil {
@@ -385,8 +383,8 @@ func ExampleStore_DeleteFeeds() {
 	fmt.Println(n, "feeds deleted")
 }
 
-// A message for each confirmed, moved or cancelled booking, written in the transaction of
-// the change. Another process sends the rows of the outbox and deletes them.
+// A message for each confirmed, moved or cancelled booking, written with the change.
+// Another process sends the rows of the outbox.
 func ExampleOptions_onChange() {
 	enqueue := func(ctx context.Context, tx booking.HookTx, c booking.Changed) error {
 		subject := ""

@@ -26,31 +26,26 @@ var ZoneNames = zoneNames
 
 const MaxRowsPerPage = maxRowsPerPage
 
-// ListQuery returns the statement of a page.
 func ListQuery(opts ListOptions) (string, []any) {
 	opts = opts.normal()
 	after, _ := opts.position()
 	return opts.query(after)
 }
 
-// CountQuery returns the statement of a count limited to most rows.
 func CountQuery(opts ListOptions, most int) (string, []any) { return opts.normal().countQuery(most) }
 
 const MaxCountRows = maxCountRows
 
-// Cursor returns the cursor of a page that ends with b.
 func Cursor(opts ListOptions, b Booking) string {
 	return opts.normal().cursor(position{start: b.Start, id: b.ID})
 }
 
-// RulesOf returns the rules of a resource, without a database.
 func RulesOf(r Resource) (*rules, error) { return newRules(r.withDefaults(), "", time.Time{}) }
 
 func (r *rules) Starts(from, to time.Time) iter.Seq[time.Time] { return r.starts(from, to) }
 
 func (r *rules) IsStart(t time.Time) bool { return r.isStart(t) }
 
-// Changes encodes changes in the number of units, as the database returns them.
 func Changes(at []time.Time, heads []int) (taken []byte) {
 	for n, t := range at {
 		taken = binary.BigEndian.AppendUint64(taken, uint64(t.UnixMicro()-epoch2000))
@@ -59,20 +54,18 @@ func Changes(at []time.Time, heads []int) (taken []byte) {
 	return taken
 }
 
-// Free returns the free slots, without a database.
 func (r *rules) Free(from, to, clock time.Time, party int, taken []byte) []Slot {
 	o := offering{rules: r, from: from, to: to, taken: occupancyRow{Clock: clock, Changes: taken}}
 	return o.freeSlots(party)
 }
 
-// WithSideTxTimeout lets a hold in a caller's transaction wait longer than [maxSideTx],
-// which a busy machine may need.
+// WithSideTxTimeout lets a hold in a caller's transaction wait longer, which a busy
+// machine may need.
 func (s *Store) WithSideTxTimeout() *Store {
 	s.sideTxTimeout = time.Minute
 	return s
 }
 
-// Cached returns the number of cached resources.
 func (s *Store) Cached() int {
 	s.cache.mu.Lock()
 	defer s.cache.mu.Unlock()
@@ -85,7 +78,6 @@ func Times(price Money, heads int) (Money, bool) { return price.times(heads) }
 
 func (r HoldRequest) Hash(resourceID string) []byte { return r.hash(resourceID) }
 
-// Reassign frees units for a party in the slot that begins at start.
 func (s *Store) Reassign(ctx context.Context, idOrSlug string, start time.Time, party int) error {
 	r, err := s.load(ctx, s.run, idOrSlug)
 	if err != nil {
@@ -95,7 +87,6 @@ func (s *Store) Reassign(ctx context.Context, idOrSlug string, start time.Time, 
 	return s.reassign(ctx, r, from, to, party)
 }
 
-// ReassignRange frees units for a party in a range.
 func (s *Store) ReassignRange(ctx context.Context, idOrSlug string, from, to time.Time, party int) error {
 	r, err := s.load(ctx, s.run, idOrSlug)
 	if err != nil {
@@ -104,7 +95,6 @@ func (s *Store) ReassignRange(ctx context.Context, idOrSlug string, from, to tim
 	return s.reassign(ctx, r, from, to, party)
 }
 
-// FeedOf is [Store.Feed] with another limit.
 func (s *Store) FeedOf(ctx context.Context, token string, limit int) (Feed, error) {
 	return s.feed(ctx, token, limit)
 }

@@ -64,7 +64,6 @@ func TestFeed_OrderAndContents(t *testing.T) {
 	})
 }
 
-// beginsAgo moves a booking into the past.
 func beginsAgo(t testing.TB, db booking.Querier, id string, ago time.Duration) {
 	t.Helper()
 	at := time.Now().Add(-ago)

@@ -12,7 +12,6 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// changes returns a booking's history without the times.
 func changes(t testing.TB, store *booking.Store, id string) []booking.Change {
 	t.Helper()
 	history, err := store.History(t.Context(), id)
@@ -121,8 +120,7 @@ func TestHistory_EveryStatusChange(t *testing.T) {
 	})
 }
 
-// The operation that takes the slot of an expired hold writes the end of that hold too,
-// also after waiting for a lock.
+// The operation that takes an expired hold's slot also writes the end of that hold.
 func TestHistory_ExpiredHoldReplaced(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -217,7 +215,7 @@ func TestHistory_UnknownBooking(t *testing.T) {
 }
 
 // A cancellation waits for a concurrent confirmation, and records the status that it
-// replaced, not the one it read first.
+// replaced.
 func TestHistory_FromStatusAfterWaiting(t *testing.T) {
 	t.Parallel()
 	for _, confirms := range []bool{true, false} {

@@ -37,7 +37,7 @@ func TestHold_AsManyClientsAsUnits(t *testing.T) {
 	})
 }
 
-// Slots of an hour begin every half hour, so each overlaps its neighbours.
+// Each slot overlaps its neighbours.
 func TestHold_ConcurrentPartiesOnOverlappingSlots(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -73,8 +73,7 @@ func TestHold_ConcurrentPartiesOnOverlappingSlots(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// Two transactions overlap in a fixed order: without the constraint both are sold, so the
-// tests above can fail.
+// Without the constraint both are sold, so the tests above can fail.
 func TestHold_ControlWithoutConstraint(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -120,8 +119,7 @@ func TestHold_ConcurrentAtOtherDefaultIsolation(t *testing.T) {
 	}
 }
 
-// concurrentRun runs all operations on one resource: 32 clients, capacity 10, parties of
-// 1 to 4 on half-overlapping slots.
+// concurrentRun is 32 clients, capacity 10, parties of 1 to 4 on half-overlapping slots.
 type concurrentRun struct {
 	db       *sql.DB
 	resource booking.Resource
@@ -138,7 +136,6 @@ func (f *concurrentRun) add(b booking.Booking) {
 	f.ids = append(f.ids, b.ID)
 }
 
-// some returns any booking made so far.
 func (f *concurrentRun) some(random *rand.Rand) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -214,8 +211,7 @@ func (f *concurrentRun) operate(ctx context.Context, store *booking.Store, rando
 	}
 }
 
-// refusal reports whether an error is a documented refusal; deadlocks and retryable
-// errors are not.
+// refusal is a documented one; deadlocks and retryable errors are not.
 func refusal(err error) bool {
 	var status *booking.StatusError
 	var small *booking.CapacityError
@@ -259,7 +255,7 @@ func TestStore_ConcurrentOperations(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// requireBookable holds exactly what remains in the given number of half hours.
+// requireBookable holds exactly what remains.
 func requireBookable(t *testing.T, store *booking.Store, starts int) {
 	t.Helper()
 	r, err := store.Resource(t.Context(), "court")
@@ -282,7 +278,7 @@ func requireBookable(t *testing.T, store *booking.Store, starts int) {
 	}
 }
 
-// 32 clients want one of three overlapping slots, two at a time, in one transaction.
+// 32 clients want one of three overlapping slots, two at a time.
 func TestHold_ConcurrentPartiesOnNeighbouringSlots(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQBinary, testdb.URL(t))

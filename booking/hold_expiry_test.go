@@ -12,7 +12,6 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// fillWithExpired takes every unit of some slots with expired holds.
 func fillWithExpired(t *testing.T, db *sql.DB, store *booking.Store, capacity int, starts ...time.Time) []string {
 	t.Helper()
 	var ids []string
@@ -25,8 +24,8 @@ func fillWithExpired(t *testing.T, db *sql.DB, store *booking.Store, capacity in
 	return ids
 }
 
-// As many clients as units find the slots full of expired holds, some of which overlap
-// two slots, and release them concurrently with the sweep: each gets a unit.
+// As many clients as units release expired holds, some of which overlap two slots,
+// concurrently with the sweep: each gets a unit.
 func TestHold_ConcurrentOverExpiredHolds(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
@@ -225,8 +224,7 @@ func TestExtend_NeverShortens(t *testing.T) {
 	})
 }
 
-// A time that Postgres or JSON cannot represent is refused before the database is asked,
-// so a caller's transaction stays usable.
+// Refused before the database is asked, so a caller's transaction stays usable.
 func TestExtend_TimeOutOfRange(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -14,16 +14,13 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// free sets the price to zero.
 func free(r *booking.Resource) { r.Price.Minor = 0 }
 
-// upcomingFreeSQL counts the bookings that are free of charge and have not begun.
 const upcomingFreeSQL = `
 SELECT count(*) FROM booking_platform.bookings
 WHERE status = 'confirmed' AND amount_minor = 0 AND lower(during) > statement_timestamp()`
 
-// M6: They count as open holds do, by e-mail and by client, until they are cancelled or
-// begin.
+// M6: They count as open holds do, until they are cancelled or begin.
 func TestHoldLimit_UpcomingFreeBookings(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -60,15 +57,14 @@ func TestHoldLimit_UpcomingFreeBookings(t *testing.T) {
 	})
 }
 
-// moveToPast moves a booking to an hour ago.
 func moveToPast(t *testing.T, db *sql.DB, id string) {
 	t.Helper()
 	exec(t, db, `UPDATE booking_platform.bookings SET during = s, blocked = s
 		FROM (SELECT tstzrange(now() - interval '1 hour', now()) AS s) r WHERE id = $1::uuid`, id)
 }
 
-// M6: On several replicas, where holds are confirmed and cancelled meanwhile, for a free
-// offer and a paid slot.
+// M6: On several replicas, with holds confirmed and cancelled meanwhile, for a free offer
+// and a paid slot.
 func TestHoldLimit_ConcurrentFreeBookings(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
@@ -144,8 +140,7 @@ func TestReleaseExpired_QuotaRowsOfFreeBookings(t *testing.T) {
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.hold_deadlines`))
 }
 
-// M21: Holds of other clients with a customer's e-mail do not use up the customer's
-// limit.
+// M21: Other clients' holds with a customer's e-mail do not use up the customer's limit.
 func TestHoldLimit_SameEmailFromOtherClients(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -173,7 +168,6 @@ func TestHoldLimit_SameEmailFromOtherClients(t *testing.T) {
 	})
 }
 
-// withEmailLimit returns a store with a limit of one e-mail over all clients.
 func withEmailLimit(t *testing.T, db *sql.DB) *booking.Store {
 	t.Helper()
 	store, err := booking.New(db, booking.Options{MaxHoldsPerEmail: 3, MaxHoldsPerEmailAnywhere: 4,

@@ -14,7 +14,6 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// withLimits returns a store with these limits of open holds.
 func withLimits(t testing.TB, db *sql.DB, perEmail, perClient int) *booking.Store {
 	t.Helper()
 	store, err := booking.New(db, booking.Options{MaxHoldsPerEmail: perEmail, MaxHoldsPerClient: perClient})
@@ -22,7 +21,6 @@ func withLimits(t testing.TB, db *sql.DB, perEmail, perClient int) *booking.Stor
 	return store
 }
 
-// requestFrom returns a request of a customer and a client.
 func requestFrom(start time.Time, email, client string) booking.HoldRequest {
 	req := request(start)
 	req.Customer.Email, req.Client = email, client
@@ -98,7 +96,7 @@ func TestHoldLimit_OpenHolds(t *testing.T) {
 	})
 }
 
-// By one e-mail, by one client with many e-mails, and both limits at once.
+// By one e-mail, by one client with many e-mails, and both.
 func TestHoldLimit_Concurrent(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
@@ -200,7 +198,7 @@ func TestHoldLimit_RepeatIsNotCounted(t *testing.T) {
 	})
 }
 
-// Quota rows are part of the transaction, and a refusal leaves it usable.
+// A refusal leaves the transaction usable.
 func TestHoldLimit_InCallersTx(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {

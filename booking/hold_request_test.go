@@ -17,7 +17,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// Each field alone, and all at once: the error names the field and nothing is stored.
+// Each field alone, and all at once: nothing is stored.
 func TestHold_InvalidFields(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -317,7 +317,7 @@ func TestHold_SameKeyOtherCustomer(t *testing.T) {
 	})
 }
 
-// M20: Many customers use one key at once, each several times, and each gets one booking.
+// M20: Each of many customers, several times, gets one booking.
 func TestHold_ConcurrentSameKeyManyCustomers(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -351,8 +351,8 @@ func TestHold_ConcurrentRepeats(t *testing.T) {
 	})
 }
 
-// The same request would now be refused: its slot is taken by this booking, has passed,
-// is no longer a slot, or the resource is inactive.
+// Its slot is taken by this booking, has passed, is no longer a slot, or the resource is
+// inactive.
 func TestHold_RepeatOfRequestNowInvalid(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]string{
@@ -380,7 +380,6 @@ func TestHold_RepeatOfRequestNowInvalid(t *testing.T) {
 	}
 }
 
-// afterFirstQuery runs a function after the first query.
 type afterFirstQuery struct {
 	booking.Querier
 	meddle func()

@@ -93,8 +93,7 @@ func TestHold_NoticeAndHorizonByDatabaseClock(t *testing.T) {
 	create(t, store, func(r *booking.Resource) { r.Notice, r.Horizon = 26*time.Hour, 50*time.Hour })
 	hold(t, store, request(slot(5)))
 	for _, hours := range []int{-30, 0, 1, 27, 1000} {
-		// The first store has just read the rules; the second has them cached, so the
-		// statement refuses.
+		// The second store has the rules cached, so the statement refuses.
 		for _, s := range []*booking.Store{newStore(t, db), store} {
 			_, err := s.Hold(t.Context(), request(slot(hours)))
 			requireFields(t, err, "start")
@@ -208,8 +207,8 @@ func TestHold_RepeatOfRemovedOffer(t *testing.T) {
 	requireFields(t, err, "offer")
 }
 
-// Idempotency keys outlive a deployment: the hash of a request without an offer must not
-// change, and the client is not part of it.
+// Keys outlive a deployment: the hash without an offer must not change, and has no
+// client.
 func TestHold_RequestHashIsStable(t *testing.T) {
 	t.Parallel()
 	req := booking.HoldRequest{
@@ -224,8 +223,8 @@ func TestHold_RequestHashIsStable(t *testing.T) {
 	require.NotEqual(t, before, hex.EncodeToString(req.Hash(id)))
 }
 
-// A change locks the resource. A hold waits for it and then uses the new rules; a hold
-// that began before is counted by the change.
+// A hold waits for a change and uses the new rules; one that began before is counted by
+// it.
 func TestHold_WaitsForResourceChange(t *testing.T) {
 	t.Parallel()
 	const locked = `SELECT FROM booking_platform.resources WHERE slug = 'court' FOR UPDATE`

@@ -48,10 +48,8 @@ func TestList_ManyBookings(t *testing.T) {
 	t.Run("rare", func(t *testing.T) { findWhatIsRare(t, db, store) })
 }
 
-// middleID is in the middle of random ids.
 const middleID = "80000000-0000-4000-8000-000000000000"
 
-// literal writes a parameter into a statement.
 func literal(arg any) string {
 	if at, ok := arg.(time.Time); ok {
 		arg = at.Format(time.RFC3339Nano)
@@ -67,8 +65,8 @@ func readIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 	defer func() { _ = conn.Close() }()
 	exec(t, conn, `SET plan_cache_mode = force_generic_plan`)
 	from, to := start2030.Add(5000*time.Minute), start2030.Add(15000*time.Minute)
-	// A sort is fine for a filter that matches fewer rows than a count may read. The
-	// table is small for a count, so the count's limit is lowered.
+	// A sort is fine for a filter that matches fewer rows than a count may read, here a
+	// lowered limit.
 	const few = "Sort"
 	for name, list := range map[string]struct {
 		opts             booking.ListOptions
@@ -147,8 +145,8 @@ func readIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 	}
 }
 
-// A page in the middle costs as much as the first, and the last one stops at the end of
-// its range.
+// A page in the middle costs as much as the first, and the last stops at the end of its
+// range.
 func readLittle(t *testing.T, db *sql.DB) {
 	middle := start2030.Add(10500 * time.Minute)
 	for name, opts := range map[string]booking.ListOptions{

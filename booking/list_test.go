@@ -150,7 +150,6 @@ func TestList_CursorOfAnotherList(t *testing.T) {
 	}
 }
 
-// listed is a booking in the model of a list.
 type listed struct {
 	id, resource, email, reference string
 	status                         booking.Status
@@ -159,7 +158,6 @@ type listed struct {
 	touched                        bool
 }
 
-// fits reports whether the filter of o matches the booking.
 func (l *listed) fits(o booking.ListOptions) bool {
 	return (len(o.Statuses) == 0 || slices.Contains(o.Statuses, l.status)) && (o.Kind == "" || o.Kind == l.kind) &&
 		(o.Resource == "" || o.Resource == l.resource) &&
@@ -168,7 +166,6 @@ func (l *listed) fits(o booking.ListOptions) bool {
 		(o.From.IsZero() || !l.start.Before(o.From)) && (o.To.IsZero() || l.start.Before(o.To))
 }
 
-// before reports whether a comes before b in an order.
 func before(o booking.Order, aStart, bStart time.Time, a, b string) bool {
 	c := cmp.Compare(a, b)
 	if o == booking.ByStart || o == booking.ByStartDescending {
@@ -220,7 +217,7 @@ func addListed(rt *rapid.T, db *sql.DB) *listed {
 	return l
 }
 
-// some draws a value, or the zero value half of the time.
+// some is the zero value half of the time.
 func some[T any](rt *rapid.T, name string, values []T) (v T) {
 	if rapid.Bool().Draw(rt, "with "+name) {
 		v = rapid.SampledFrom(values).Draw(rt, name)
@@ -228,8 +225,8 @@ func some[T any](rt *rapid.T, name string, values []T) (v T) {
 	return v
 }
 
-// Bookings are added, cancelled and moved between pages: one that matched throughout and
-// was not changed is listed exactly once, in order, and none that never matched is.
+// Bookings are added, cancelled and moved between pages: one that matched throughout is
+// listed exactly once, in order, and none that never matched is.
 func TestList_Model(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -16,8 +16,7 @@ import (
 
 func TestMain(m *testing.M) { testdb.Main(m) }
 
-// eachLibrary is [testdb.EachDriver] with one driver per library, for costly tests. Other
-// tests run the same statements with all drivers.
+// eachLibrary is [testdb.EachDriver] with one driver per library, for costly tests.
 func eachLibrary(t *testing.T, f func(t *testing.T, db *sql.DB)) {
 	for _, driver := range []testdb.Driver{testdb.PQBinary, testdb.PGX} {
 		t.Run(string(driver), func(t *testing.T) {
@@ -34,7 +33,7 @@ func newStore(t testing.TB, db *sql.DB) *booking.Store {
 	return store
 }
 
-// court is a resource that is always open, with slots of an hour.
+// court is always open, with slots of an hour.
 func court() booking.Resource {
 	return booking.Resource{
 		Slug: "court", Name: "Court", TimeZone: "Europe/Paris", SlotLength: time.Hour,
@@ -42,7 +41,6 @@ func court() booking.Resource {
 	}
 }
 
-// create adds a court, changed by the functions.
 func create(t testing.TB, store *booking.Store, change ...func(*booking.Resource)) booking.Resource {
 	t.Helper()
 	r := court()
@@ -61,12 +59,10 @@ func slot(hours int) time.Time {
 
 var ada = booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@example.com"}
 
-// request asks for one unit of the court.
 func request(start time.Time) booking.HoldRequest {
 	return booking.HoldRequest{Resource: "court", Start: start, Customer: ada}
 }
 
-// hold makes a hold that must succeed.
 func hold(t testing.TB, store *booking.Store, req booking.HoldRequest) booking.Booking {
 	t.Helper()
 	b, err := store.Hold(t.Context(), req)
@@ -112,7 +108,6 @@ func exec(t testing.TB, db booking.Querier, query string, args ...any) {
 	require.NoError(t, err)
 }
 
-// count returns the number that a query selects.
 func count(t testing.TB, db booking.Querier, query string, args ...any) int {
 	t.Helper()
 	var n int
@@ -120,8 +115,8 @@ func count(t testing.TB, db booking.Querier, query string, args ...any) int {
 	return n
 }
 
-// soldTwice counts pairs of bookings that share a unit at the same time, buffers
-// included, also of completed bookings.
+// soldTwice counts pairs of bookings that share a unit at a time, buffers and completed
+// ones included.
 const soldTwice = `
 SELECT count(*)
 FROM booking_platform.bookings a JOIN booking_platform.bookings b ON a.resource_id = b.resource_id AND a.id < b.id
@@ -131,8 +126,8 @@ WHERE (a.status IN ('pending', 'confirmed')
     OR b.status IN ('completed', 'no_show') AND upper(b.blocked) > upper(b.during))
   AND a.blocked && b.blocked AND a.units && b.units`
 
-// oversold counts active bookings with units above the capacity, or not as many as their
-// party.
+// oversold counts active bookings with units above the capacity, or not their party's
+// number.
 const oversold = `
 SELECT count(*) FROM booking_platform.bookings b JOIN booking_platform.resources r ON r.id = b.resource_id
 WHERE b.status IN ('pending', 'confirmed') AND (
@@ -159,9 +154,8 @@ func requireFields(t testing.TB, err error, fields ...string) {
 	require.ElementsMatch(t, fields, got, fmt.Sprint(invalid.Fields))
 }
 
-// brokenHistory lists inconsistent histories: each begins with an empty status, continues
-// the one before, allows only valid transitions, and ends with the booking's status and
-// start.
+// brokenHistory lists histories that do not begin with an empty status, continue the one
+// before, have valid transitions only, and end with the booking's status and start.
 const brokenHistory = `
 WITH changes AS (
     SELECT h.booking_id, h.from_status, h.to_status, h.from_start, h.to_start,
@@ -210,12 +204,11 @@ func requireHistory(t testing.TB, db booking.Querier) {
 	require.Empty(t, broken)
 }
 
-// manyConnections limits how many tests use many connections at once, as the server has a
+// manyConnections bounds the tests with many connections, of which the server has a
 // maximum.
 var manyConnections = make(chan struct{}, 2)
 
-// concurrently runs f for n clients that start together, on three stores and 32
-// connections.
+// concurrently starts n clients together, on three stores and 32 connections.
 func concurrently(t *testing.T, db *sql.DB, n int, f func(store *booking.Store, client int) error) []error {
 	t.Helper()
 	manyConnections <- struct{}{}
@@ -237,7 +230,7 @@ func concurrently(t *testing.T, db *sql.DB, n int, f func(store *booking.Store, 
 	return errs
 }
 
-// requireSold checks that want clients succeeded and the others got ErrSlotTaken.
+// requireSold: want clients succeeded and the others got ErrSlotTaken.
 func requireSold(t *testing.T, want int, errs []error) {
 	t.Helper()
 	sold := 0
@@ -283,7 +276,7 @@ var levels = map[string]sql.IsolationLevel{
 	"serializable": sql.LevelSerializable,
 }
 
-// waitForLock returns once a statement waits for a lock in this database.
+// waitForLock returns once a statement waits for a lock.
 func waitForLock(t *testing.T, db *sql.DB) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; {

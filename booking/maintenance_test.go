@@ -55,7 +55,7 @@ func TestReleaseExpired_Batches(t *testing.T) {
 	})
 }
 
-// Each hold is released and counted once, and locked bookings are skipped.
+// Each hold is counted once, and locked bookings are skipped.
 func TestReleaseExpired_ConcurrentReplicas(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -98,7 +98,7 @@ func TestReleaseExpired_ConcurrentReplicas(t *testing.T) {
 }
 
 // An uncommitted row with a foreign key to the booking, such as a payment, blocks neither
-// the sweep nor a hold that needs the slot.
+// the sweep nor a hold.
 func TestReleaseExpired_OpenForeignKeyInsert(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -293,8 +293,8 @@ func TestCompletePast_ConcurrentReplicas(t *testing.T) {
 		count(t, db, `SELECT count(*) FROM booking_platform.booking_history WHERE to_status = 'completed'`))
 }
 
-// Two replicas release and complete each booking once, tell the observer, and return nil
-// when the context ends.
+// Two replicas release and complete each booking once, and return nil when the context
+// ends.
 func TestRun_ReleasesAndCompletesUntilTheContextEnds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

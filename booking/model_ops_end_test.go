@@ -7,7 +7,6 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// ending has the operations that end a booking.
 var ending = map[string]opKind{
 	"release": {weight: 1, about: true,
 		do: func(_ *modelRun, ctx context.Context, s *booking.Store, _ modelOp, id string) (booking.Booking, error) {
@@ -95,12 +94,11 @@ var ending = map[string]opKind{
 		}},
 }
 
-// open reports whether a booking can still be cancelled.
 func (b *modelBooking) open() bool {
 	return b.status == booking.StatusPending || b.status == booking.StatusConfirmed
 }
 
-// cancels applies a cancellation to the model. Only a confirmed booking has a refund.
+// Only a confirmed booking has a refund.
 func (got opResult) cancels(b *modelBooking, reason string, refund int64) bool {
 	if b.kind == booking.KindBooking && b.status == booking.StatusConfirmed {
 		b.refund = &refund
@@ -109,7 +107,7 @@ func (got opResult) cancels(b *modelBooking, reason string, refund int64) bool {
 	return got.ends(b, booking.StatusCancelled, reason)
 }
 
-// notes applies Complete or NoShow to the model.
+// notes applies Complete or NoShow.
 func (got opResult) notes(b *modelBooking, status, other booking.Status) bool {
 	switch {
 	case b.status != booking.StatusConfirmed && b.status != other:
@@ -122,7 +120,7 @@ func (got opResult) notes(b *modelBooking, status, other booking.Status) bool {
 	return got.ends(b, status, "")
 }
 
-// timePasses has the operations that move time forward, and the sweep.
+// timePasses moves time forward, or sweeps.
 var timePasses = map[string]opKind{
 	"lapse": {weight: 3, about: true,
 		do: func(w *modelRun, ctx context.Context, _ *booking.Store, _ modelOp, id string) (booking.Booking, error) {
@@ -177,7 +175,6 @@ var timePasses = map[string]opKind{
 		}},
 }
 
-// past returns how far "begin" moves a booking back, different for each booking.
 func (w *modelRun) past(a modelOp) time.Duration {
 	return time.Duration(10+a.Which%len(w.model.bookings)) * 24 * time.Hour
 }

@@ -13,8 +13,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// modelOp is one operation of a random sequence. It is data, so that rapid can shrink and
-// print it.
+// modelOp is one random operation, as data that rapid can shrink and print.
 type modelOp struct {
 	// Do is a key of modelOps.
 	Do string
@@ -27,7 +26,7 @@ type modelOp struct {
 	Which int
 }
 
-// opResult is the result of an operation: "ok" or a class of error.
+// opResult is "ok" or a class of error.
 type opResult struct {
 	class   string
 	booking booking.Booking
@@ -35,23 +34,20 @@ type opResult struct {
 	by string
 }
 
-// opKind defines an operation. explain reports whether the model allows an answer, and
-// applies it.
+// explain reports whether the model allows an answer, and applies it.
 type opKind struct {
 	do      func(w *modelRun, ctx context.Context, store *booking.Store, a modelOp, id string) (booking.Booking, error)
 	explain func(w *modelRun, m *model, a modelOp, b *modelBooking, got opResult) bool
-	// wants returns the range in which the operation needs units, where it may expire
-	// holds.
+	// wants is the range in which the operation needs units, where it may expire holds.
 	wants func(w *modelRun, a modelOp, b *modelBooking) span
-	// weight is the relative frequency; about means that the operation needs an existing
-	// booking.
+	// weight is the relative frequency; about needs an existing booking.
 	weight int
 	about  bool
 }
 
 type span struct{ from, to time.Time }
 
-// everywhere is the range of operations that look at all bookings of the resource.
+// everywhere is for operations that look at all bookings of the resource.
 func everywhere(*modelRun, modelOp, *modelBooking) span {
 	return span{time.Time{}, time.Unix(1<<40, 0)}
 }
@@ -66,7 +62,6 @@ func init() {
 	}
 }
 
-// holding has the operations on holds.
 var holding = map[string]opKind{
 	"hold": {weight: 8, do: doHold, explain: explainHold, wants: wantHold},
 	// Sends the request of an earlier hold again; see modelRun.batch.
@@ -159,7 +154,7 @@ func explainHold(w *modelRun, m *model, a modelOp, _ *modelBooking, got opResult
 	return got.class == "ok" && m.known(got.booking.ID) == 1
 }
 
-// ends applies a change of status to the model, and reports whether the answer fits.
+// ends applies a change of status, and reports whether the answer fits.
 func (got opResult) ends(b *modelBooking, status booking.Status, reason string) bool {
 	b.become(status, got.by, reason)
 	return got.class == "ok" && got.booking.Status == status
@@ -173,7 +168,7 @@ func (got opResult) settled(b *modelBooking, settled booking.Status) bool {
 	return got.class == "status "+string(b.status)
 }
 
-// classify returns the class of an error; an unexpected error matches no explanation.
+// An unexpected error matches no explanation.
 func classify(err error) string {
 	var status *booking.StatusError
 	var invalid *booking.ValidationError
@@ -205,10 +200,9 @@ func classify(err error) string {
 	return fmt.Sprintf("error %v", err)
 }
 
-// starts has starts of the resource's own slots, of the long offer, and an invalid one.
 var starts = []int{0, 0, 10, 10, 5, 5, 15, 2, 4, 6, 8, 12, 14, 7}
 
-// drawOp draws any operation, three of four without a key.
+// drawOp draws three of four operations without a key.
 var drawOp = rapid.Custom(func(t *rapid.T) modelOp {
 	var names []string
 	for name, k := range modelOps {
@@ -227,7 +221,7 @@ var drawOp = rapid.Custom(func(t *rapid.T) modelOp {
 	}
 })
 
-// moving has the operations that lock the resource: they change times, units or capacity.
+// moving operations lock the resource: they change times, units or capacity.
 var moving = map[string]opKind{
 	"move": {weight: 3, about: true, explain: explainMove, wants: wantMove,
 		do: func(w *modelRun, ctx context.Context, s *booking.Store, a modelOp, id string) (booking.Booking, error) {
@@ -310,7 +304,7 @@ var moving = map[string]opKind{
 		}},
 }
 
-// blocks returns the range of a block, which is not aligned to slots.
+// blocks is not aligned to slots.
 func (w *modelRun) blocks(a modelOp) span {
 	from := w.at(a.Start).Add(5 * time.Minute)
 	return span{from, from.Add(time.Duration(1+a.Which%8) * 20 * time.Minute)}

@@ -18,11 +18,9 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// quarters is the length of the world in quarters of an hour, short so that bookings
-// collide.
+// quarters of an hour are the world's length, short so that bookings collide.
 const quarters = 16
 
-// modelRun is a resource in a database, and its model.
 type modelRun struct {
 	db       *sql.DB
 	stores   []*booking.Store
@@ -30,17 +28,16 @@ type modelRun struct {
 	slug     string
 	id       string
 	base     time.Time
-	// A customer can cancel and move bookings that start after free without a fee, and
-	// after closed for half of the amount.
+	// A customer can cancel and move what starts after free without a fee, after closed
+	// for half of the amount.
 	free, closed time.Time
 	model        model
-	// compared is the number of compareSlots calls.
-	compared int
+	compared     int
 }
 
 var worlds atomic.Int64
 
-// newModelRun creates a resource in a shared database. onChange is that of the stores.
+// The database is shared. onChange is that of the stores.
 func newModelRun(db *sql.DB, capacity int,
 	onChange ...func(context.Context, booking.HookTx, booking.Changed) error) (*modelRun, error) {
 	w := &modelRun{db: db, slug: fmt.Sprintf("world-%d", worlds.Add(1)),
@@ -83,7 +80,7 @@ func (w *modelRun) at(quarter int) time.Time {
 	return w.base.Add(time.Duration(quarter) * 15 * time.Minute)
 }
 
-// target returns the operation and the booking it is about; false if there is none.
+// target returns the operation's booking; false if there is none.
 func (w *modelRun) target(a modelOp) (modelOp, *modelBooking, bool) {
 	if !modelOps[a.Do].about {
 		return a, nil, true
@@ -157,7 +154,6 @@ func (w *modelRun) batch(drawn []modelOp) error {
 		errors.Join(reasons...))
 }
 
-// explain applies the operations to the model in an order.
 func (w *modelRun) explain(m *model, order []int, batch []modelOp, ids []string, got []opResult) error {
 	for _, n := range order {
 		k, b := modelOps[batch[n].Do], m.find(ids[n])
@@ -208,7 +204,7 @@ func orders(n int) func(yield func([]int) bool) {
 	}
 }
 
-// holdAllListed holds everything that the slots of every offer list.
+// holdAllListed holds all that the slots of every offer list.
 func (w *modelRun) holdAllListed() error {
 	for _, offer := range []string{"", "long"} {
 		for {
@@ -230,8 +226,7 @@ func (w *modelRun) holdAllListed() error {
 	return nil
 }
 
-// Random operations, one after the other; slots and bookings equal the model's after
-// each.
+// Slots and bookings equal the model's after each operation.
 func TestModel_Sequential(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PGX, testdb.URL(t))
@@ -251,8 +246,7 @@ func TestModel_Sequential(t *testing.T) {
 	})
 }
 
-// A few random operations at once, repeatedly; some order of them must explain the
-// answers and the database.
+// Some order of a few operations at once must explain the answers and the database.
 func TestModel_Concurrent(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PGX, testdb.URL(t))
@@ -272,13 +266,12 @@ func TestModel_Concurrent(t *testing.T) {
 	})
 }
 
-// slowInserts delays inserts, so that several clients that saw the same free units insert
-// concurrently.
+// slowInserts makes clients that saw the same free units insert concurrently.
 const slowInserts = `
 CREATE FUNCTION slowInserts() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN NEW; END $$;
 CREATE TRIGGER slowInserts BEFORE INSERT ON booking_platform.bookings FOR EACH ROW EXECUTE FUNCTION slowInserts()`
 
-// Without the constraint a slot is sold twice, and the model reports it.
+// Without the constraint the model reports a slot sold twice.
 func TestModel_ControlWithoutConstraint(t *testing.T) {
 	t.Parallel()
 	const drop = `ALTER TABLE booking_platform.bookings DROP CONSTRAINT bookings_no_overlap`

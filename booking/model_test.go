@@ -12,28 +12,27 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// model is the expected state of a resource. It counts units and does not assign them.
+// model counts units and does not assign them.
 type model struct {
 	capacity int
 	offers   map[string]modelOffer
 	bookings []modelBooking
-	// alone means that nothing runs concurrently.
+	// alone: nothing runs concurrently.
 	alone bool
-	// wanted has the ranges in which concurrent operations need units.
+	// wanted are the ranges of concurrent operations.
 	wanted []span
 }
 
-// modelOffer has the length and step of an offer; "" is the resource's own.
+// modelOffer "" is the resource's own slot.
 type modelOffer struct {
 	length, step, before, after time.Duration
 	price                       int64
 }
 
-// modelBooking is a booking of the model.
 type modelBooking struct {
 	id, offer string
 	kind      booking.Kind
-	// asked is the operation that made it; key is its idempotency key, or 0.
+	// asked made it; key is its idempotency key, or 0.
 	asked      modelOp
 	key        int
 	start, end time.Time
@@ -42,16 +41,15 @@ type modelBooking struct {
 	amount     int64
 	refund     *int64
 	status     booking.Status
-	// lapsed means that the hold has expired, and begun is how far "begin" moved the
-	// booking.
+	// lapsed: the hold has expired. begun: how far "begin" moved the booking.
 	lapsed   bool
 	begun    time.Duration
 	sequence int
 	history  []change
 }
 
-// change is a row of the history. The actor is anyActor where several could have expired
-// the hold.
+// change is a row of the history, with anyActor where several could have expired the
+// hold.
 type change struct {
 	from, to           booking.Status
 	fromStart, toStart time.Time
@@ -73,7 +71,7 @@ func (b modelBooking) clone() modelBooking {
 	return b
 }
 
-// counts reports whether a booking occupies units.
+// counts: it occupies units.
 func (b modelBooking) counts() bool {
 	return b.status == booking.StatusConfirmed || b.status == booking.StatusPending && !b.lapsed
 }
@@ -82,7 +80,7 @@ func (b modelBooking) overlaps(from, to time.Time) bool {
 	return b.from.Before(to) && from.Before(b.to)
 }
 
-// unitsInUse is the maximum of units in use in [from, to), without one booking.
+// unitsInUse is the maximum in [from, to), without one booking.
 func (m model) unitsInUse(from, to time.Time, without string) int {
 	var in []modelBooking
 	instants := []time.Time{from}
@@ -107,8 +105,8 @@ func (m model) unitsInUse(from, to time.Time, without string) int {
 	return most
 }
 
-// mayHaveEnded reports whether a concurrent operation may have expired the hold, whatever
-// that operation's own result.
+// mayHaveEnded: a concurrent operation may have expired the hold, whatever its own
+// result.
 func (m *model) mayHaveEnded(b *modelBooking) bool {
 	return b.status == booking.StatusPending && b.lapsed &&
 		slices.ContainsFunc(m.wanted, func(s span) bool { return b.overlaps(s.from, s.to) })
@@ -118,12 +116,12 @@ func (s modelOffer) blocked(start time.Time) (from, to time.Time) {
 	return start.Add(-s.before), start.Add(s.length + s.after)
 }
 
-// isStart reports whether a slot begins then; the resource is always open, in UTC.
+// The resource is always open, in UTC.
 func (s modelOffer) isStart(at time.Time) bool {
 	return at.Sub(at.Truncate(24*time.Hour))%s.step == 0
 }
 
-// slots returns the slots that begin in [from, to) and have enough units.
+// slots begin in [from, to) and have enough units.
 func (m model) slots(offer string, from, to time.Time, party int) []booking.Slot {
 	out := []booking.Slot{}
 	s := m.offers[offer]
@@ -139,18 +137,16 @@ func (m model) slots(offer string, from, to time.Time, party int) []booking.Slot
 	return out
 }
 
-// become changes the status and adds a row of history.
+// become adds a row of history.
 func (b *modelBooking) become(status booking.Status, actor, reason string) {
 	b.history = append(b.history, change{from: b.status, to: status, actor: actor, reason: reason})
 	b.status, b.lapsed = status, false
 }
 
-// find returns a booking by its id, or nil.
 func (m *model) find(id string) *modelBooking {
 	return m.first(func(b modelBooking) bool { return b.id == id })
 }
 
-// keyed returns the booking with an idempotency key, or nil.
 func (m *model) keyed(key int) *modelBooking {
 	return m.first(func(b modelBooking) bool { return key > 0 && b.key == key })
 }
@@ -163,7 +159,6 @@ func (m *model) first(is func(modelBooking) bool) *modelBooking {
 	return &m.bookings[n]
 }
 
-// known counts the bookings with an id.
 func (m *model) known(id string) (n int) {
 	for _, b := range m.bookings {
 		if b.id == id {
@@ -173,7 +168,6 @@ func (m *model) known(id string) (n int) {
 	return n
 }
 
-// String is for messages of failed tests.
 func (m model) String() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "capacity %d", m.capacity)
@@ -185,7 +179,6 @@ func (m model) String() string {
 	return out.String()
 }
 
-// dbState is the state of the database.
 type dbState struct {
 	capacity int
 	bookings map[string]booking.Booking
@@ -194,7 +187,7 @@ type dbState struct {
 
 // The invariants of main_test.go for one resource, and that the units in use fit at every
 // instant. Only active and future bookings can be checked, as the capacity may have been
-// lowered since. The first of these errors is returned.
+// lowered since.
 const brokenInvariants = `
 SELECT 'sold twice' AS wrong, n FROM (` + soldTwice + ` AND a.resource_id = $1::uuid) AS x(n) WHERE n > 0
 UNION ALL
@@ -261,8 +254,7 @@ func (w *modelRun) readState() (dbState, error) {
 	return out, rows.Err()
 }
 
-// compare compares the database with the model. Where both states of a hold are possible,
-// the model takes that of the database.
+// compare takes the database's state where both states of a hold are possible.
 func (f dbState) compare(m *model) error {
 	if f.capacity != m.capacity {
 		return fmt.Errorf("capacity %d, want %d", f.capacity, m.capacity)
@@ -305,7 +297,6 @@ func (f dbState) compare(m *model) error {
 	return nil
 }
 
-// given returns the refund of a cancelled booking.
 func (b *modelBooking) given() *booking.Money {
 	if b.refund == nil {
 		return nil
@@ -313,8 +304,7 @@ func (b *modelBooking) given() *booking.Money {
 	return &booking.Money{Minor: *b.refund, Currency: "eur"}
 }
 
-// compareSlots compares the listed slots with the model, for every offer and parties of
-// one and three.
+// compareSlots is for every offer and parties of one and three.
 func (w *modelRun) compareSlots() error {
 	from, to := w.base, w.at(quarters)
 	w.compared++

@@ -70,7 +70,7 @@ func TestMoney_UnmarshalText(t *testing.T) {
 		"fractions written by SQL are printed")
 }
 
-// M24: Prices that Stripe always refuses are refused wherever a resource is written.
+// M24: Refused wherever a resource is written.
 func TestResource_UnchargeablePrices(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -166,8 +166,7 @@ func TestResource_Warnings(t *testing.T) {
 	require.Empty(t, r.Warnings(), "Stripe documents no least amount of it")
 }
 
-// M4: Fee and refund are multiples of the currency's step, the fee is rounded down, and
-// their sum is the amount.
+// M4: Fee and refund are multiples of the currency's step, and their sum is the amount.
 func TestPolicy_FeesOfSpecialCurrencies(t *testing.T) {
 	t.Parallel()
 	start := time.Now().Add(time.Hour)
@@ -192,8 +191,7 @@ func TestPolicy_FeesOfSpecialCurrencies(t *testing.T) {
 	}
 }
 
-// M4: Prices without decimals at Stripe are stored and refunded in Stripe's unit. A
-// partial refund must be one that Stripe accepts.
+// M4: Prices without decimals are stored and refunded in Stripe's unit.
 func TestCancel_UnrefundableAmount(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {

@@ -46,7 +46,7 @@ func TestNumber_IsFoundAsTyped(t *testing.T) {
 	require.Regexp(t, `^[2-9A-HJKMNP-TV-Z]{8}$`, block.Number)
 }
 
-// A number that another booking has costs another attempt, and no booking.
+// Another attempt, and no other booking.
 func TestNumber_Collision(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -67,7 +67,7 @@ func TestNumber_Collision(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A booking of the previous version has no number, and none is found by an empty one.
+// None is found by an empty number.
 func TestNumber_NoneBeforeTheColumn(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -12,13 +12,12 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// stay is a number of units for a time range.
 type stay struct {
 	from, to time.Time
 	heads    int
 }
 
-// changesOf returns the instants at which the number of units changes, and by how many.
+// changesOf returns when the number of units changes, and by how many.
 func changesOf(stays []stay) ([]time.Time, []int) {
 	changes := map[time.Time]int{}
 	for _, s := range stays {

@@ -14,7 +14,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// renewAll runs batches until the end and returns what they renewed.
+// renewAll returns what all batches renewed.
 func renewAll(t testing.TB, store *booking.Store, req booking.RenewRequest) (all []booking.Booking) {
 	t.Helper()
 	for {
@@ -127,8 +127,7 @@ func TestRenewOwnerTokens_Refused(t *testing.T) {
 	require.Error(t, err)
 }
 
-// Renewal waits for locked bookings. One that stays locked is an error, returned after
-// the others were renewed.
+// One that stays locked is an error, returned after the others were renewed.
 func TestRenewOwnerTokens_LockedRows(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -170,8 +169,7 @@ func TestRenewOwnerTokens_LockedRows(t *testing.T) {
 	require.Equal(t, idsOf(held), idsOf(got.batch.Bookings))
 }
 
-// Concurrent runs beside holds and moves: one of them returns each booking's token, and
-// the last returned is valid.
+// One of the runs returns each booking's token, and the last returned is valid.
 func TestRenewOwnerTokens_ConcurrentRuns(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -14,7 +14,6 @@ import (
 
 var secrets = []string{strings.Repeat("first ", 6), strings.Repeat("second ", 6)}
 
-// withOwnerSecrets returns a store with secrets for owner tokens.
 func withOwnerSecrets(t testing.TB, db *sql.DB, secrets ...string) *booking.Store {
 	t.Helper()
 	store, err := booking.New(db, booking.Options{OwnerSecrets: secrets})
@@ -80,8 +79,8 @@ func TestOwnerToken_HoldAndRenew(t *testing.T) {
 	})
 }
 
-// M3: While the secret is listed a repeat returns the token; afterwards that token and
-// any other made with the secret are refused.
+// M3: While the secret is listed a repeat returns the token; afterwards it and any other
+// of the secret are refused.
 func TestOwnerToken_SecretRemoved(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -119,8 +118,7 @@ func TestOwnerToken_SecretRemoved(t *testing.T) {
 	})
 }
 
-// M3: A nonce in the row is part of the token, so neither the secret nor the row
-// suffices.
+// M3: Neither the secret nor the row suffices.
 func TestOwnerToken_NeedsSecretAndRow(t *testing.T) {
 	t.Parallel()
 	db, elsewhere := testdb.New(t), testdb.New(t)
@@ -166,7 +164,7 @@ func TestOwnerToken_NoSecrets(t *testing.T) {
 	require.ErrorIs(t, err, booking.ErrNotFound, "no tokens without secrets")
 }
 
-// After concurrent renewals exactly one token is valid.
+// Exactly one token is valid.
 func TestOwnerToken_ConcurrentRenewals(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -194,8 +192,8 @@ func TestOwnerToken_ConcurrentRenewals(t *testing.T) {
 	require.Equal(t, 1, good)
 }
 
-// Derived secrets differ from their source and each other, keep the order, and do not
-// depend on the rest of the list.
+// They differ from their source and each other, keep the order, and do not depend on the
+// rest of the list.
 func TestDeriveOwnerSecrets(t *testing.T) {
 	t.Parallel()
 	const newer, older = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"

@@ -68,8 +68,7 @@ func TestPolicy_Terms(t *testing.T) {
 	}
 }
 
-// An invalid policy written by SQL makes the resource unreadable, so nothing is sold by
-// it.
+// Written by SQL it makes the resource unreadable, so nothing is sold by it.
 func TestPolicy_InvalidInDatabase(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

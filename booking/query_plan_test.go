@@ -43,7 +43,6 @@ func TestConfirm_IsAHOTUpdate(t *testing.T) {
 	require.Equal(t, 4, count(t, tx, hot), "a release is not a HOT update, so the test can fail")
 }
 
-// fillYear fills a database as a busy year does.
 func fillYear(t *testing.T, db *sql.DB) booking.Resource {
 	t.Helper()
 	store := newStore(t, db)
@@ -141,8 +140,7 @@ func genericPlansReadIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 	}
 }
 
-// Prepared statements only help if Postgres switches to generic plans: planning takes
-// longer than running them.
+// Planning takes longer than running: prepared statements only help with generic plans.
 func preparedStatementsArePlannedOnce(t *testing.T, db *sql.DB) {
 	t.Helper()
 	db.SetMaxOpenConns(1)
@@ -183,7 +181,7 @@ func feedReadsIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 		SELECT gen_random_uuid(), r.id, '{[1,2)}', 1, s, s, 'cancelled', lower(s), 0, 'eur'
 		FROM booking_platform.resources r, generate_series(1, 1000) n,
 			LATERAL (SELECT tstzrange(now() + n * interval '1 hour', now() + (n + 1) * interval '1 hour')) AS t(s)`)
-	// Sequential access and a sort is fine where there are fewer rows than the limit.
+	// A scan and a sort are fine where there are fewer rows than the limit.
 	reads := func() []string {
 		return slices.DeleteFunc(indexes(t, db, booking.FeedBookingsSQL, r.ID, 5000),
 			func(s string) bool { return s == "Sort" })
@@ -199,7 +197,7 @@ func feedReadsIndexes(t *testing.T, db *sql.DB, r booking.Resource) {
 	require.Contains(t, indexes(t, db, booking.FeedResourceSQL, []byte("hash")), "calendar_feeds_pkey")
 }
 
-// Bookings without a deadline, nearly all of them, are not read.
+// Bookings without a deadline are not read.
 func backlogIsCheap(t *testing.T, db *sql.DB) {
 	t.Helper()
 	exec(t, db, `DELETE FROM booking_platform.hold_deadlines`)
@@ -244,7 +242,6 @@ func indexes(t *testing.T, db booking.Querier, query string, args ...any) []stri
 	return found
 }
 
-// pages returns the number of pages a statement reads.
 func pages(t *testing.T, db booking.Querier, query string, args ...any) int {
 	t.Helper()
 	var text string

@@ -15,14 +15,13 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// overlappingSlots has slots of an hour every half hour, so each overlaps its neighbours.
+// Each slot overlaps its neighbours.
 func overlappingSlots(capacity int) func(*booking.Resource) {
 	return func(r *booking.Resource) { r.Capacity, r.SlotStep = capacity, 30*time.Minute }
 }
 
 func halfHour(n int) time.Time { return slot(0).Add(time.Duration(n) * 30 * time.Minute) }
 
-// maxUnitsInUse is the maximum of units in use within an hour.
 func maxUnitsInUse(t testing.TB, db *sql.DB, start time.Time) int {
 	t.Helper()
 	return count(t, db, `
@@ -36,7 +35,6 @@ SELECT COALESCE(max(n), 0) FROM (
 ) x`, start)
 }
 
-// holdAfterRelocating relocates neighbours where needed, and holds.
 func holdAfterRelocating(ctx context.Context, store *booking.Store, req booking.HoldRequest) (booking.Booking, error) {
 	for {
 		b, err := store.Hold(ctx, req)
@@ -52,8 +50,8 @@ func holdAfterRelocating(ctx context.Context, store *booking.Store, req booking.
 	}
 }
 
-// Half-overlapping slots are filled in random order until each is refused, among holds,
-// confirmed bookings and blocks. Without relocation about an eighth stays empty.
+// Half-overlapping slots are filled in random order until each is refused. Without
+// relocation about an eighth stays empty.
 func TestRelocate_FillsToCapacity(t *testing.T) {
 	t.Parallel()
 	eachLibrary(t, func(t *testing.T, db *sql.DB) {
@@ -143,7 +141,6 @@ func TestRelocate_ConcurrentOperations(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// bookingOnUnit makes a booking of an hour on a unit.
 func bookingOnUnit(t *testing.T, db *sql.DB, store *booking.Store, start time.Time, unit int) booking.Booking {
 	t.Helper()
 	b := hold(t, store, request(start))
@@ -206,8 +203,8 @@ func TestRelocate_NothingToDo(t *testing.T) {
 const setUnits = `UPDATE booking_platform.bookings
 	SET units = ('{[' || $2::integer || ',' || $2::integer + 1 || ')}')::int4multirange WHERE id = $1::uuid`
 
-// fillDifferentUnits fills two adjacent slots at capacity 2, on different units: a slot
-// that overlaps both has free capacity but no single free unit.
+// fillDifferentUnits fills two adjacent slots at capacity 2: a slot that overlaps both
+// has free capacity but no single free unit.
 func fillDifferentUnits(t *testing.T, db *sql.DB, store *booking.Store) {
 	t.Helper()
 	create(t, store, overlappingSlots(2))
@@ -335,8 +332,7 @@ func TestHold_CannotRelocateNow(t *testing.T) {
 }
 
 // 32 clients with limits hold, release, confirm and expire parties of 1 to 4 on
-// overlapping slots. The only errors are ErrSlotTaken and ErrTooManyHolds, and all that
-// remains can be held.
+// overlapping slots. All that remains can be held.
 func TestHold_ConcurrentRelocations(t *testing.T) {
 	t.Parallel()
 	for _, driver := range []testdb.Driver{testdb.PQBinary, testdb.PGX} {

@@ -33,8 +33,7 @@ func TestReschedule_BehindSnapshotIsRetryable(t *testing.T) {
 	}
 }
 
-// Bookings that want each other's slots are refused or succeed one after the other,
-// without deadlock.
+// Refused, or one after the other, without deadlock.
 func TestReschedule_ConcurrentSwaps(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -16,7 +16,6 @@ func moveTo(id string, start time.Time) booking.RescheduleRequest {
 	return booking.RescheduleRequest{ID: id, Start: start}
 }
 
-// allRows returns all rows of bookings and history.
 func allRows(t testing.TB, db *sql.DB) string {
 	t.Helper()
 	var all string
@@ -293,8 +292,8 @@ func TestReschedule_RelocatesNeighbours(t *testing.T) {
 	requireInvariants(t, db)
 }
 
-// An open transaction has taken the slot: the move waits for it and then follows its
-// result, and the caller's transaction stays usable.
+// A move waits for the open transaction and follows its result; the caller's transaction
+// stays usable.
 func TestReschedule_SlotTakenMeanwhile(t *testing.T) {
 	t.Parallel()
 	for _, joined := range []bool{false, true} {

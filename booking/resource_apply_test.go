@@ -13,7 +13,6 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// apply applies r and returns the result.
 func apply(t testing.TB, store *booking.Store, r booking.Resource) booking.Applied {
 	t.Helper()
 	a, err := store.ApplyResource(t.Context(), r, booking.ApplyOptions{})
@@ -199,8 +198,8 @@ func TestApplyResource_Concurrent(t *testing.T) {
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM booking_platform.resources`))
 }
 
-// ApplyResource waits for a hold in progress, and no hold that started under the old
-// rules is sold afterwards.
+// ApplyResource waits for a hold in progress, and none that started under the old rules
+// is sold afterwards.
 func TestApplyResource_ConcurrentWithHolds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -15,13 +15,12 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// lowerBySQL lowers a capacity without the store, as booking/doc.go allows.
+// booking/doc.go allows to lower it without the store.
 func lowerBySQL(t testing.TB, db *sql.DB, capacity int) {
 	t.Helper()
 	exec(t, db, `UPDATE booking_platform.resources SET capacity = $1::integer`, capacity)
 }
 
-// unitsInUse returns the units in use in each half hour.
 func unitsInUse(t testing.TB, db *sql.DB, halfHours int) []int {
 	t.Helper()
 	heads := make([]int, halfHours)
@@ -32,8 +31,8 @@ func unitsInUse(t testing.TB, db *sql.DB, halfHours int) []int {
 	return heads
 }
 
-// M15: Bookings on units above the lowered capacity count: what is left is sold once, and
-// nothing above it, with concurrent clients too.
+// M15: Units above the lowered capacity count: what is left is sold once, and nothing
+// above it.
 func TestHold_CapacityLoweredBySQL(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -86,8 +85,7 @@ func TestHold_CapacityLoweredBySQL(t *testing.T) {
 	}
 }
 
-// M15: Concurrent holds, moves, blocks and late payments sell nothing above the lowered
-// capacity.
+// M15: Nothing is sold above the lowered capacity.
 func TestCapacityLoweredBySQL_ConcurrentOperations(t *testing.T) {
 	t.Parallel()
 	const halfHours = 8
@@ -153,8 +151,7 @@ func TestCapacityLoweredBySQL_ConcurrentOperations(t *testing.T) {
 	}
 }
 
-// M15: Where the lowered capacity has free units in every slot, whatever is listed can be
-// held, whichever units the others have.
+// M15: Whatever is listed can be held, whichever units the others have.
 func TestCapacityLoweredBySQL_OfferedIsHeld(t *testing.T) {
 	t.Parallel()
 	for round := range 4 {
@@ -235,7 +232,7 @@ func TestCapacityLoweredBySQL_Relocate(t *testing.T) {
 }
 
 // A hold that commits after a relocation has read the bookings and before it blocks holds
-// counts for the capacity, although its unit is not in the way.
+// counts, although its unit is not in the way.
 func TestCapacityLoweredBySQL_HoldWhileRelocationWaits(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -37,7 +37,6 @@ func setCapacity(t testing.TB, store *booking.Store, r booking.Resource, capacit
 	return err
 }
 
-// holdOnUnits holds a booking and then assigns the given units to it.
 func holdOnUnits(t testing.TB, db *sql.DB, store *booking.Store, req booking.HoldRequest,
 	units string) booking.Booking {
 	t.Helper()
@@ -46,7 +45,7 @@ func holdOnUnits(t testing.TB, db *sql.DB, store *booking.Store, req booking.Hol
 	return b
 }
 
-// moveBooking moves a booking by SQL, for one that has begun or is over.
+// moveBooking is for one that has begun or is over.
 func moveBooking(t testing.TB, db *sql.DB, b booking.Booking, from, to time.Time) {
 	t.Helper()
 	exec(t, db, `UPDATE booking_platform.bookings SET during = tstzrange($2::timestamptz, $3::timestamptz, '[)'),
@@ -97,7 +96,7 @@ func TestLowerCapacity_BelowSold(t *testing.T) {
 	})
 }
 
-// Buffers occupy units too; the first hundred bookings are listed.
+// Buffers occupy units too.
 func TestLowerCapacity_ListsAtMostAHundred(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, testdb.New(t))
@@ -119,7 +118,7 @@ func TestLowerCapacity_ListsAtMostAHundred(t *testing.T) {
 	require.Equal(t, slot(0), small.Bookings[0].Start)
 }
 
-// Past bookings and expired holds do not count, even while they are locked.
+// Even while they are locked.
 func TestLowerCapacity_IgnoresPastAndExpired(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -225,8 +224,7 @@ func TestLowerCapacity_RelocatesBookings(t *testing.T) {
 	})
 }
 
-// A booking that has begun is relocated to a unit of a past booking that was never
-// completed.
+// Onto a unit of a past booking that was never completed.
 func TestLowerCapacity_RelocatesNextToPastBooking(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -255,7 +253,7 @@ func TestLowerCapacity_RelocatesNextToPastBooking(t *testing.T) {
 		unitsOf(t, db, older))
 }
 
-// Capacity can be lowered to the maximum in use, and every listed slot can then be held.
+// Lowered to the maximum in use.
 func TestLowerCapacity_ListedSlotsCanBeHeld(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -307,8 +305,7 @@ func TestLowerCapacity_ListedSlotsCanBeHeld(t *testing.T) {
 	}
 }
 
-// 16 clients hold meanwhile. No booking gets a unit above the capacity, and no deadlock
-// is returned.
+// 16 clients hold meanwhile. No unit above the capacity, and no deadlock.
 func TestLowerCapacity_ConcurrentWithHolds(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -224,7 +224,7 @@ func TestCreateResource_InvalidFields(t *testing.T) {
 	require.Zero(t, count(t, db, `SELECT count(*) FROM booking_platform.resources`))
 }
 
-// exceptions sets dates with other hours: each date is followed by its intervals.
+// exceptions are dates, each followed by its intervals.
 func exceptions(texts ...string) func(*booking.Resource) {
 	return func(r *booking.Resource) {
 		for _, text := range texts {
@@ -247,7 +247,6 @@ func exceptions(texts ...string) func(*booking.Resource) {
 	}
 }
 
-// offer adds an offer of half an hour, changed by the function.
 func offer(change func(*booking.Offer)) func(*booking.Resource) {
 	return func(r *booking.Resource) {
 		o := booking.Offer{Slug: "half", Name: "Half an hour", SlotLength: 30 * time.Minute,
@@ -277,8 +276,7 @@ func TestCreateResource_InvalidOffers(t *testing.T) {
 			"short: slot step must be between 1m and 1d"}, invalid.Fields)
 }
 
-// Adjacent intervals do not overlap, and hours may run into a day without hours of its
-// own.
+// Adjacent intervals, and hours that run into a day without any.
 func TestCreateResource_ValidExceptions(t *testing.T) {
 	t.Parallel()
 	for _, fine := range [][]string{

@@ -13,7 +13,6 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// releasedHold makes a hold and releases it after its end.
 func releasedHold(t *testing.T, db *sql.DB, store *booking.Store, req booking.HoldRequest) booking.Booking {
 	t.Helper()
 	b := hold(t, store, req)
@@ -60,7 +59,7 @@ func TestRetake_TakesTheSlotAgain(t *testing.T) {
 	})
 }
 
-// Nothing changes, and a caller's transaction stays usable.
+// A caller's transaction stays usable.
 func TestRetake_Refused(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -158,7 +157,7 @@ func TestRetake_ConcurrentForOneSlot(t *testing.T) {
 	})
 }
 
-// All concurrent calls return the booking, which is retaken once.
+// All calls return the booking, retaken once.
 func TestRetake_ConcurrentSameBooking(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

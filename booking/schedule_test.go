@@ -16,7 +16,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// daily is open every day between two wall-clock times, in minutes.
+// daily is in minutes of the wall clock.
 func daily(opens, closes int) []booking.Hours {
 	var hours []booking.Hours
 	for weekday := time.Sunday; weekday <= time.Saturday; weekday++ {
@@ -165,8 +165,7 @@ func TestStarts_IndependentOfRange(t *testing.T) {
 	}
 }
 
-// offered is the rule in its simplest form, by the wall clock in every minute of the
-// slot.
+// offered is the rule in its simplest form, in every minute of the slot.
 func offered(r booking.Resource, zone *time.Location, start time.Time) bool {
 	wall := func(t time.Time) (midnight time.Time, seconds int) {
 		local := t.In(zone)
@@ -228,7 +227,7 @@ func drawResource(t *rapid.T) booking.Resource {
 	return r
 }
 
-// Both agree with the simple rule minute by minute, on days on which clocks change.
+// Both agree with the simple rule, on days on which clocks change.
 func TestStarts_ListedAndAcceptedAgree(t *testing.T) {
 	t.Parallel()
 	changes := []time.Time{
@@ -261,7 +260,7 @@ func TestStarts_ListedAndAcceptedAgree(t *testing.T) {
 	})
 }
 
-// M30: Names that only some systems know are refused, also where this system knows them.
+// M30: Names that only some systems know are refused everywhere.
 func TestLoadZone(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"Europe/Paris", "UTC", "Etc/GMT+3", "America/Argentina/Buenos_Aires", "US/Eastern",

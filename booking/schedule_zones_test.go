@@ -11,7 +11,6 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// utc parses instants such as "2032-03-28 01:00".
 func utc(t testing.TB, texts ...string) []time.Time {
 	t.Helper()
 	out := []time.Time{}
@@ -128,8 +127,8 @@ func TestSlots_Zones(t *testing.T) {
 	}
 }
 
-// Four hours by the wall clock are three elapsed ones that night, so the slot of midnight
-// overlaps the next one.
+// Four hours by the wall clock are three that night, so the slot of midnight overlaps the
+// next.
 func TestSlots_OverlapAcrossSkippedHour(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, testdb.New(t))

@@ -45,7 +45,6 @@ func TestNew_InvalidOptions(t *testing.T) {
 // sessions is the reason why these tests bypass the pooler.
 const sessions = "a prepared statement is the session's"
 
-// withPrepare returns a store with prepared statements.
 func withPrepare(t testing.TB, db *sql.DB) *booking.Store {
 	t.Helper()
 	store, err := booking.New(db, booking.Options{Prepare: true, MaxHoldsPerEmail: 40, OwnerSecrets: secrets})
@@ -79,8 +78,7 @@ func playHotPath(t *testing.T, store *booking.Store, day int) {
 	}
 }
 
-// hotStatements counts the statements of Hold, Confirm, ConfirmLate, Slots and
-// Reschedule.
+// hotStatements counts the prepared statements.
 const hotStatements = `SELECT count(*) FROM pg_prepared_statements
 	WHERE statement LIKE '%booking_platform.%' AND statement NOT LIKE '%' || 'pg_prepared' || '%'`
 
@@ -103,7 +101,7 @@ func TestPrepare_EveryDriver(t *testing.T) {
 	})
 }
 
-// An operation may fail once after the server ended the connection; the next ones work.
+// One operation may fail; the next ones work.
 func TestPrepare_ConnectionTerminated(t *testing.T) {
 	t.Parallel()
 	for _, driver := range testdb.Drivers {
@@ -128,7 +126,7 @@ func TestPrepare_ConnectionTerminated(t *testing.T) {
 	}
 }
 
-// Prepared statements report a full resource too, and survive a changed table.
+// Also with a full resource and a changed table.
 func TestPrepare_ConcurrentAndSchemaChange(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQBinary, testdb.Direct(t, testdb.URL(t), sessions))
@@ -165,8 +163,8 @@ func TestPrepare_RoundTrips(t *testing.T) {
 	}
 }
 
-// The first moves of a store hold the resource's lock while they prepare statements; they
-// must not wait for connections of each other.
+// First moves hold the resource's lock while they prepare statements; they must not wait
+// for connections of each other.
 func TestPrepare_ConcurrentFirstUse(t *testing.T) {
 	t.Parallel()
 	const clients = 24

@@ -89,8 +89,7 @@ func moveToStartIn(t testing.TB, db *sql.DB, id string, d time.Duration) {
 		WHERE b.id = $1::uuid`, id, d.Seconds())
 }
 
-// M5: However a booking was settled, the buffer after it stays reserved in availability,
-// holds and moves.
+// M5: The buffer after a settled booking stays reserved in availability, holds and moves.
 func TestComplete_KeepsTheBufferAfter(t *testing.T) {
 	t.Parallel()
 	const buffer = 6*24*time.Hour + 7*time.Hour

@@ -14,7 +14,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// newOrders returns a store with a resource of capacity 1, and a table of the caller's.
+// newOrders has a resource of capacity 1, and a table of the caller's.
 func newOrders(t *testing.T) (*sql.DB, *booking.Store) {
 	t.Helper()
 	db := testdb.New(t)
@@ -27,7 +27,7 @@ func newOrders(t *testing.T) (*sql.DB, *booking.Store) {
 
 const insertOrderSQL = `INSERT INTO orders (booking_id) VALUES ($1::uuid)`
 
-// requireOrders compares the numbers of orders and of bookings that the slot's hold has.
+// requireOrders compares orders and bookings.
 func requireOrders(t *testing.T, db *sql.DB, want int) {
 	t.Helper()
 	var orders, bookings int
@@ -105,7 +105,7 @@ func TestInTx_EndedContextCommitsNothing(t *testing.T) {
 	requireOrders(t, db, 0)
 }
 
-// A transaction that Postgres ended in favour of another one is repeated as a whole.
+// Postgres ended the transaction in favour of another one.
 func TestInTx_Retries(t *testing.T) {
 	t.Parallel()
 	for sqlstate, want := range map[string]int{"40001": 3, "40P01": 3, "22000": 1} {

@@ -102,8 +102,7 @@ func TestTxHold_ExpiredHoldInTheWay(t *testing.T) {
 	})
 }
 
-// The caller holds the only connection: the hold fails soon with a retryable error, and
-// the transaction stays usable.
+// The hold fails soon with a retryable error, and the transaction stays usable.
 func TestTxHold_PoolOfOneConnection(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -181,8 +180,8 @@ type txStep func(*booking.Tx) (booking.Booking, error)
 // operation takes or frees units in a caller's transaction.
 type operation struct {
 	name string
-	// prepare sets up the operation in hours from the given one, and returns how to run
-	// it successfully and how to have it refused.
+	// prepare sets up the operation in hours from the given one, and returns one success
+	// and one refusal.
 	prepare func(t *testing.T, db *sql.DB, store *booking.Store, hour int) (done, refused txStep)
 	want    booking.Status
 }
@@ -243,8 +242,8 @@ var operations = []operation{
 	}, booking.StatusCancelled},
 }
 
-// At every isolation level: after a refusal the transaction is usable, changes have the
-// time of their statement, and a rollback undoes them.
+// At every isolation level: usable after a refusal, changes have the time of their
+// statement, and a rollback undoes them.
 func TestTx_EveryOperation(t *testing.T) {
 	t.Parallel()
 	for name, level := range levels {

@@ -15,8 +15,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// Out-of-range input returns an error that names the field, and allocates little. The
-// test measures the allocations of the process, so it is not parallel.
+// Out-of-range input allocates little. The allocations of the process are measured, so
+// the test is not parallel.
 func TestValidation_BadInputAllocatesLittle(t *testing.T) {
 	db := testdb.New(t)
 	store := newStore(t, db)
@@ -193,8 +193,7 @@ func TestValidation_BadInputAllocatesLittle(t *testing.T) {
 	require.Equal(t, before, allRows(t, db))
 }
 
-// Ranges at the upper limit reach beyond the year 9999, which Postgres and the drivers
-// must be able to represent.
+// Ranges at the upper limit reach beyond the year 9999.
 func TestValidation_LastYears(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -12,8 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// The zero value of each struct that callers fill in works, or is refused with an error
-// that names the fields. None of them does something else without a word.
+// The zero value of each struct that callers fill in works, or the error names the
+// fields.
 func TestZeroValues(t *testing.T) {
 	t.Parallel()
 	store, err := booking.New(testdb.New(t), booking.Options{})
