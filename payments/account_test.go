@@ -12,7 +12,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// otherStripe is the API of another account, which has none of our objects.
+// otherStripe has none of our objects.
 func otherStripe(t *testing.T, key string) string {
 	t.Helper()
 	other, err := stripetest.New(stripetest.Options{SecretKey: key})
@@ -29,14 +29,13 @@ func (w *world) with(key string, opts payments.Options) *payments.Payments {
 	return p
 }
 
-// endPauses ends every pause and lease of the steps.
 func (w *world) endPauses() {
 	w.exec(`UPDATE booking_platform.refunds SET next_try_at = statement_timestamp()`)
 	w.exec(`UPDATE booking_platform.payments SET leased_until = NULL, page_read_at = NULL`)
 }
 
-// M19: With the key of another account, for which Stripe answers 404 to everything, no
-// refund fails and no session or hold expires; the right key then settles them.
+// M19: With the key of another account, where all is a 404, no refund fails and no
+// session or hold expires; the right key settles them.
 func TestAccount_KeyOfAnotherAccount(t *testing.T) {
 	t.Parallel()
 	for name, gone := range map[string]bool{"nothing of ours is there": false, "404 to every call": true} {
@@ -131,8 +130,8 @@ func TestAccount_KeyOfAnotherAccount(t *testing.T) {
 	}
 }
 
-// M19: The steps, lists and counts of each account use its own payments only, and report
-// that there are others.
+// M19: Steps, lists and counts are of the account's own payments, and report that there
+// are others.
 func TestAccount_TwoOnOneDatabase(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{opts: payments.Options{Account: "north"}})

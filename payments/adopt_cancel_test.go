@@ -22,7 +22,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// When the hold ends, the PaymentIntent is cancelled at Stripe, once over three replicas.
+// Once over three replicas.
 func TestExpireSessions_CancelsIntents(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -61,7 +61,7 @@ func TestExpireSessions_CancelsIntents(t *testing.T) {
 	require.Equal(t, 2, w.outcomes()["payment_intent.canceled processed"])
 }
 
-// The customer pays while the hold ends, and the event is lost: the payment wins.
+// The event is lost: the payment wins.
 func TestExpireSessions_IntentJustPaid(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{stripe: stripetest.Options{Deliver: lostEvents}})
@@ -102,7 +102,7 @@ func TestExpireSessions_IntentJustPaid(t *testing.T) {
 	require.Equal(t, payments.StatusFailed, w.payment(delayed.ID).Status())
 }
 
-// A zero-decimal currency: 2500 yen, in full and in part.
+// 2500 yen, in full and in part.
 func TestAdopt_ZeroDecimalCurrency(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -271,7 +271,7 @@ func TestAdopt_AnyOrder(t *testing.T) {
 	}
 }
 
-// eventsOfIntent returns the events about an intent that have a handler.
+// eventsOfIntent has those with a handler.
 func (w *world) eventsOfIntent(id string) (events []stripetest.Event) {
 	for _, e := range w.stripe.Events() {
 		if e.IntentID == id && e.Type != "payment_intent.created" {
@@ -295,8 +295,8 @@ func permutations(n int) [][]int {
 	return out
 }
 
-// A refund of a PaymentIntent with a Connect destination and a fee takes both back,
-// whether it was adopted or came back with a lost Checkout Session.
+// A refund takes the Connect transfer and the fee back, whether the PaymentIntent was
+// adopted or came back with a lost Checkout Session.
 func TestAdopt_RefundReversesTransfer(t *testing.T) {
 	t.Parallel()
 	var form atomic.Value
@@ -347,8 +347,8 @@ func TestAdopt_RefundReversesTransfer(t *testing.T) {
 	}
 }
 
-// The process ends before the commit: nothing is left, and a repeat, or the event, does
-// all of it once. BookPaid repeats its transaction by itself.
+// The process ends before the commit: a repeat, or the event, does all of it once.
+// BookPaid repeats its transaction by itself.
 func TestAdopt_EndsBeforeCommit(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

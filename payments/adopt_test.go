@@ -19,7 +19,6 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// intent makes a PaymentIntent at Stripe as an embedder does.
 func (w *world) intent(amount int64, currency, bookingID string) string {
 	w.t.Helper()
 	form := url.Values{"amount": {fmt.Sprint(amount)}, "currency": {currency}}
@@ -54,7 +53,6 @@ func (w *world) payIntent(id string) {
 	require.NoError(w.t, err)
 }
 
-// lostEvents is a stand-in whose webhooks never arrive.
 func lostEvents(stripetest.Event) []time.Duration { return nil }
 
 func TestAdopt_PaidInTime(t *testing.T) {
@@ -93,7 +91,7 @@ func TestAdopt_PaidInTime(t *testing.T) {
 	require.Equal(t, payments.StatusRefunded, w.payment(b.ID).Status())
 }
 
-// Adopt reads what has happened at Stripe before it, and needs no event.
+// No event is needed.
 func TestAdopt_AfterTheMoney(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{stripe: stripetest.Options{Deliver: lostEvents}})
@@ -198,15 +196,13 @@ func TestAdopt_Refusals(t *testing.T) {
 	require.ErrorIs(t, adopt(nothing.ID, w.intent(price, "eur", nothing.ID)), payments.ErrNotPayable)
 }
 
-// Money that has come is adopted in any case: late, twice, of another amount, after a
-// cancellation.
+// Late, twice, of another amount, after a cancellation.
 func TestAdopt_MoneyThatDoesNotFit(t *testing.T) {
 	t.Parallel()
 	for _, by := range []string{"event", "adoption"} {
 		t.Run(by, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, setup{})
-			// paid adopts before the payment, or after it.
 			paid := func(b booking.Booking, amount int64, between func()) payments.Payment {
 				id := w.intent(amount, "eur", b.ID)
 				if by == "event" && amount == price {
@@ -268,7 +264,7 @@ func TestAdopt_MoneyThatDoesNotFit(t *testing.T) {
 	}
 }
 
-// Two replicas adopt at once: one booking gets the PaymentIntent, once.
+// One booking gets the PaymentIntent, once.
 func TestAdopt_Concurrently(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

@@ -12,8 +12,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// An endpoint at Stripe may have a newer API version than stripe-go v76. The main ways of
-// a payment are the same with its events.
+// The main ways of a payment are the same with events of a newer API version.
 func TestEvents_NewerAPIVersion(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"2024-10-28.acacia", "2026-03-25.dahlia"} {

@@ -20,7 +20,6 @@ func (w *world) backlog() payments.Backlog {
 	return b
 }
 
-// requireWaiting checks the number that wait, and about how long the oldest has.
 func requireWaiting(t *testing.T, w payments.BacklogCount, count int, age time.Duration) {
 	t.Helper()
 	require.Equal(t, count, w.Count)
@@ -39,7 +38,7 @@ func TestBacklog_Payments(t *testing.T) {
 		w := newWorld(t, setup{db: db})
 		require.Zero(t, w.backlog())
 
-		// Settled payments, and those whose customer still has time, do not count.
+		// Settled payments, and customers who still have time, do not count.
 		w.paid(0)
 		w.checkout(w.hold(1))
 		late := w.checkout(w.hold(2))
@@ -165,7 +164,6 @@ func TestBacklog_UsesIndexes(t *testing.T) {
 	require.NotContains(t, plan, "Seq Scan")
 }
 
-// explain returns the plan of a statement.
 func (w *world) explain(query string, args ...any) string {
 	w.t.Helper()
 	rows, err := w.db.QueryContext(w.t.Context(), `EXPLAIN `+query, args...)
@@ -181,9 +179,9 @@ func (w *world) explain(query string, args ...any) string {
 	return text
 }
 
-// M18: A refund that is canceled at Stripe, or fails after it had succeeded, needs
-// attention, whether an event or a step found it. A pending one is counted, and listed if
-// Stripe waits for the customer or it takes too long.
+// M18: A refund that is canceled, or fails after it had succeeded, needs attention,
+// whether an event or a step found it. A pending one is counted, and listed if Stripe
+// waits for the customer or it takes too long.
 func TestBacklog_RefundsCanceledFailedAndPending(t *testing.T) {
 	t.Parallel()
 	for name, event := range map[string]bool{"by event": true, "found": false} {
@@ -304,8 +302,8 @@ func TestNeedingAttention(t *testing.T) {
 	}
 }
 
-// One that waits is tried at once, a failed one is replaced once, and one that was made
-// is left alone.
+// One that waits is tried at once, a failed one is replaced once, one that was made is
+// left alone.
 func TestRetryRefund_ByStatus(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{stripe: stripetest.Options{PendingRefunds: true}})
@@ -339,7 +337,7 @@ func TestRetryRefund_ByStatus(t *testing.T) {
 }
 
 // M16: After our refund of the whole failed, a part was refunded in the dashboard. A
-// retry takes the rest, once, and can be retried if it fails too.
+// retry takes the rest, once, and can be retried.
 func TestRetryRefund_TakesWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{stripe: stripetest.Options{PendingRefunds: true}})

@@ -14,8 +14,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// After a Retry-After no step of this process calls Stripe, for any payment; a customer's
-// Checkout does.
+// After a Retry-After no step of this process calls Stripe; a customer's Checkout does.
 func TestBackoff_StepsPauseForRetryAfter(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
@@ -66,7 +65,6 @@ func TestBackoff_StepsPauseForRetryAfter(t *testing.T) {
 	require.Len(t, w.stripe.Refunds(), 3, "the steps resume")
 }
 
-// Every step that gets a Retry-After pauses all steps.
 func TestBackoff_EveryStepPausesTheOthers(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
@@ -110,8 +108,7 @@ func TestBackoff_EveryStepPausesTheOthers(t *testing.T) {
 	}
 }
 
-// A call refused with a Retry-After is not repeated early, neither by the library nor by
-// us.
+// A call is not repeated early, neither by the library nor by us.
 func TestBackoff_CheckoutIsNotRepeatedEarly(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{

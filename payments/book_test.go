@@ -18,7 +18,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// request requests the nth slot of the day after tomorrow.
+// request is for the nth slot of the day after tomorrow.
 func (w *world) request(nth int) booking.HoldRequest {
 	return booking.HoldRequest{Resource: w.resource.ID, Start: slot(nth), Customer: ada}
 }
@@ -86,7 +86,7 @@ func TestBook_FreeIsConfirmedWithoutStripe(t *testing.T) {
 	require.Equal(t, booking.StatusConfirmed, again.Booking.Status)
 }
 
-// A repeated request returns the same booking and session, before and after it is paid.
+// Before and after it is paid.
 func TestBook_Repeat(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -136,7 +136,7 @@ func TestBook_SlotIsFreeWhenStripeFails(t *testing.T) {
 	}
 }
 
-// A caller who disconnected can repeat the request and gets the same session.
+// A caller who disconnected gets the same session by a repeat.
 func TestBook_CallerHasGone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -161,7 +161,6 @@ func TestBook_CallerHasGone(t *testing.T) {
 	require.Len(t, w.stripe.Sessions(), 1)
 }
 
-// Admit is called for each valid request, before the hold.
 func TestBook_Admit(t *testing.T) {
 	t.Parallel()
 	admitted, full := 0, &payments.RateLimitError{RetryAfter: 1500 * time.Millisecond}
@@ -214,7 +213,7 @@ func TestBook_DatabaseFailsAfterTheHold(t *testing.T) {
 	w.requireFree(0)
 }
 
-// Each error has a result, wrapped or not, and every result is used.
+// Each error, wrapped or not, has a result, and every result is used.
 func TestBookResult(t *testing.T) {
 	t.Parallel()
 	said := map[string]bool{}

@@ -12,7 +12,6 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// halfAfter sets a policy that keeps half of the price.
 func (w *world) halfAfter(d time.Duration) {
 	w.t.Helper()
 	r, err := w.bookings.Resource(w.t.Context(), w.resource.ID)
@@ -77,8 +76,7 @@ func TestCancel_AfterPartialRefund(t *testing.T) {
 	w.requireBooks()
 }
 
-// The customer cancels while the payment's event arrives: one refund in full, by
-// whichever is second.
+// One refund in full, by whichever is second.
 func TestCancel_ConcurrentWithPaidEvent(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -114,7 +112,6 @@ func TestCancel_Refused(t *testing.T) {
 	require.Empty(t, w.refundsOf(p))
 }
 
-// policy sets the resource's policy for later holds.
 func (w *world) policy(p booking.Policy) {
 	w.t.Helper()
 	r, err := w.bookings.Resource(w.t.Context(), w.resource.ID)

@@ -13,8 +13,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// Whatever takes away or changes what the guarantee needs is refused before Stripe is
-// called, with an error that names the parameter, and the slot is free again.
+// What takes away or changes what the guarantee needs is refused before Stripe is called,
+// by parameter, and the slot is free again.
 func TestShapeCheckout_Refused(t *testing.T) {
 	t.Parallel()
 	sent := &bodies{}

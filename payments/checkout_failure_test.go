@@ -45,8 +45,7 @@ func TestCheckout_StoredFailureTakesNextKey(t *testing.T) {
 		})
 	}})
 	b := w.hold(0)
-	// The first failure may hide a success, so the key stays; the second shows that it is
-	// stored.
+	// The first failure may hide a success, so the key stays.
 	_, err := w.payments.Checkout(t.Context(), b.ID)
 	require.ErrorIs(t, err, payments.ErrUnavailable)
 	var se *stripe.Error
@@ -56,7 +55,7 @@ func TestCheckout_StoredFailureTakesNextKey(t *testing.T) {
 	require.Len(t, keys, 2)
 }
 
-// fail makes the first creations of a session fail, after or before their effect.
+// fail makes the first creations fail, after or before their effect.
 func fail(times int32, after bool) func(http.Handler) http.Handler {
 	var failed atomic.Int32
 	return func(next http.Handler) http.Handler {
@@ -74,8 +73,7 @@ func fail(times int32, after bool) func(http.Handler) http.Handler {
 	}
 }
 
-// The call never reached Stripe, and the stored end of the session is now too near for
-// Stripe.
+// The call never reached Stripe, and the stored end of the session is now too near.
 func TestCheckout_RepeatedLate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wrap: fail(2, false)})
@@ -90,8 +88,8 @@ func TestCheckout_RepeatedLate(t *testing.T) {
 	require.Equal(t, s.ExpiresAt.Unix(), c.ExpiresAt.Unix())
 }
 
-// Another version of this program, with other parameters for the same row, has created
-// the session whose response was lost. Its URL is unknown.
+// Another version of this program, with other parameters, has created the session whose
+// response was lost. Its URL is unknown.
 func TestCheckout_KeyUsedWithOtherParameters(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wrap: fail(2, true)})
@@ -107,8 +105,8 @@ func TestCheckout_KeyUsedWithOtherParameters(t *testing.T) {
 	require.Equal(t, c.SessionID, w.payment(b.ID).SessionID)
 }
 
-// An address that we accept and Stripe refuses must not prevent the payment: Stripe's
-// page asks for one.
+// An address that Stripe refuses must not prevent the payment: Stripe's page asks for
+// one.
 func TestCheckout_EmailStripeRefuses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wrap: func(next http.Handler) http.Handler {
@@ -130,8 +128,7 @@ func TestCheckout_EmailStripeRefuses(t *testing.T) {
 	require.Empty(t, s.CustomerEmail)
 }
 
-// M2, M24: By status and code, whatever the error's type: repeated with the same key or
-// the next, or refused.
+// M2, M24: By status and code, whatever the error's type.
 func TestCheckout_Answers(t *testing.T) {
 	t.Parallel()
 	const invalid, idempotency = "invalid_request_error", "idempotency_error"
@@ -181,8 +178,8 @@ func TestCheckout_Answers(t *testing.T) {
 	}
 }
 
-// A double click makes the browser drop its first request. That is no failure of Stripe's
-// and no reason to release the hold: the second request is about to get its session.
+// A double click makes the browser drop its first request. That is no reason to release
+// the hold: the second is about to get its session.
 func TestCheckout_CallerDisconnects(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
@@ -212,8 +209,7 @@ func TestCheckout_CallerDisconnects(t *testing.T) {
 	require.NotEmpty(t, w.checkout(b).URL)
 }
 
-// The process that calls Stripe may die before the response. Others must not wait for it
-// to store one.
+// The process that calls Stripe may die before the response. Others must not wait for it.
 func TestCheckout_FirstCallerDied(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
@@ -233,8 +229,8 @@ func TestCheckout_FirstCallerDied(t *testing.T) {
 	require.NotEmpty(t, w.checkout(w.hold(0)).URL)
 }
 
-// Of two concurrent callers one gives up and releases the slot while the other's call is
-// at Stripe. The session then created must not be paid.
+// Of two concurrent callers one releases the slot while the other's call is at Stripe.
+// The session then created must not be paid.
 func TestCheckout_AbandonedDuringCall(t *testing.T) {
 	t.Parallel()
 	var w *world
@@ -251,7 +247,6 @@ func TestCheckout_AbandonedDuringCall(t *testing.T) {
 	require.Empty(t, w.payment(b.ID).URL)
 }
 
-// lock locks a row until the test ends.
 func (w *world) lock(query, id string) {
 	w.t.Helper()
 	tx, err := w.db.Begin()
@@ -276,7 +271,7 @@ func TestCheckout_TimeoutBeforeCall(t *testing.T) {
 	require.NoError(t, ctx.Err(), "it did not wait for the caller's timeout")
 }
 
-// After Stripe's response, storing it may take the rest of the limit, at least a second.
+// Storing Stripe's response may take the rest of the limit, at least a second.
 func TestCheckout_TimeoutAfterCall(t *testing.T) {
 	t.Parallel()
 	var w *world

@@ -78,8 +78,7 @@ func TestTexts_TooLongIsRefusedAndFreesTheSlot(t *testing.T) {
 	w.book(w.request(0))
 }
 
-// Another replica repeats the call with the stored parameters, though its own options
-// differ. Nothing else of the call differs either.
+// Another replica sends the stored parameters, though its own options differ.
 func TestCheckout_RepeatSendsTheStoredBytes(t *testing.T) {
 	t.Parallel()
 	sent := &bodies{fail: 2}

@@ -21,10 +21,9 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// sentCall is a call that creates a session.
 type sentCall struct{ key, body string }
 
-// bodies records these calls; the first ones fail before their effect.
+// bodies records the calls; the first ones fail before their effect.
 type bodies struct {
 	mu   sync.Mutex
 	fail int
@@ -64,7 +63,7 @@ func (b *bodies) all() []sentCall {
 
 type shapeFunc = func(context.Context, booking.Booking, *stripe.CheckoutSessionParams) error
 
-// shape is a setup with Options.ShapeCheckout that only changes the parameters.
+// shape only changes the parameters.
 func shape(f func(*stripe.CheckoutSessionParams)) payments.Options {
 	return payments.Options{ShapeCheckout: func(_ context.Context, _ booking.Booking,
 		params *stripe.CheckoutSessionParams) error {
@@ -73,8 +72,8 @@ func shape(f func(*stripe.CheckoutSessionParams)) payments.Options {
 	}}
 }
 
-// The result is stored: a repeat on another replica, whose function would return another
-// one, sends the first, and does not call its function.
+// A repeat on another replica, whose function would return another result, sends the
+// first, and does not call it.
 func TestShapeCheckout_KilledBeforeStripeAnswered(t *testing.T) {
 	t.Parallel()
 	sent := &bodies{fail: 2}
@@ -104,8 +103,8 @@ func TestShapeCheckout_KilledBeforeStripeAnswered(t *testing.T) {
 	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 }
 
-// The process ends after the function has returned and before its result is stored: the
-// function is called again, and nothing was sent.
+// The process ends before the result is stored: the function is called again, and nothing
+// was sent.
 func TestShapeCheckout_KilledBeforeStored(t *testing.T) {
 	t.Parallel()
 	sent := &bodies{}
@@ -134,8 +133,8 @@ func TestShapeCheckout_KilledBeforeStored(t *testing.T) {
 	require.EqualValues(t, 2, calls.Load(), "a repeat finds the payment")
 }
 
-// Both replicas call their function before either has stored its result. The first result
-// that is stored is sent by both, under one key.
+// Both replicas call their function at once. Both send the first result that is stored,
+// under one key.
 func TestShapeCheckout_TwoReplicasOneResult(t *testing.T) {
 	t.Parallel()
 	sent := &bodies{}
@@ -173,8 +172,8 @@ func TestShapeCheckout_TwoReplicasOneResult(t *testing.T) {
 	w.requireBooks()
 }
 
-// A function that fails, panics, ends its goroutine or hangs without its context costs a
-// 503, and the slot is free again at once.
+// It fails, panics, ends its goroutine or hangs without its context: a 503, and the slot
+// is free again at once.
 func TestShapeCheckout_FunctionFails(t *testing.T) {
 	t.Parallel()
 	hang := make(chan struct{})
@@ -279,7 +278,7 @@ func TestShapeCheckout_NotCalledWithoutAPayment(t *testing.T) {
 	require.EqualValues(t, 1, calls.Load())
 }
 
-// Refunds of a payment with a Connect destination and a fee take both back.
+// Both take the Connect transfer and the fee back.
 func TestShapeCheckout_RefundReversesTransfer(t *testing.T) {
 	t.Parallel()
 	var form atomic.Value

@@ -112,7 +112,7 @@ func TestCheckout_HoldHasEnded(t *testing.T) {
 	require.Empty(t, w.stripe.Sessions())
 }
 
-// The customer can pay before Stripe's response reaches us.
+// Before Stripe's response.
 func TestCheckout_EventBeforeSessionIsStored(t *testing.T) {
 	t.Parallel()
 	var w *world
@@ -145,8 +145,7 @@ func TestCheckout_FirstSessionCompleted(t *testing.T) {
 	}
 }
 
-// The session of a hold whose time has passed is about to be ended: no customer is sent
-// there.
+// The session of an expired hold is about to be ended: no customer is sent there.
 func TestCheckout_HoldHasLapsed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -157,8 +156,7 @@ func TestCheckout_HoldHasLapsed(t *testing.T) {
 	require.ErrorIs(t, err, booking.ErrHoldExpired)
 }
 
-// No session is created for a booking that another transaction ends or completes
-// meanwhile.
+// Another transaction ends or completes the booking meanwhile.
 func TestCheckout_ConcurrentTransaction(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -240,8 +238,8 @@ func TestCheckout_NoSuchBooking(t *testing.T) {
 	}
 }
 
-// M4: Charges, reports and refunds are in Stripe's unit of every kind of currency. The
-// amounts are computed by hand from https://docs.stripe.com/currencies.
+// M4: Charges, reports and refunds are in Stripe's unit of every kind of currency, by
+// hand from https://docs.stripe.com/currencies.
 func TestCheckout_AmountsInStripesUnit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

@@ -168,7 +168,7 @@ func TestRecordDesk_Refusals(t *testing.T) {
 	require.ErrorIs(t, err, payments.ErrNotByHand)
 }
 
-// What the customer has open at Stripe is ended, and refunded if it is paid all the same.
+// A customer who pays all the same is refunded.
 func TestRecordDesk_OpenAtStripe(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -201,7 +201,7 @@ func TestRecordDesk_OpenAtStripe(t *testing.T) {
 	}
 }
 
-// The desk and Stripe at once: one of them pays for the booking.
+// One of them pays for the booking.
 func TestRecordDesk_Concurrently(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -292,9 +292,9 @@ func TestBookPaid_Ways(t *testing.T) {
 	require.ErrorIs(t, err, payments.ErrAdopted, "it pays for another time")
 }
 
-// A restore lost the bookings of a paid Checkout and of a paid PaymentIntent. They are
-// entered again by several operators at once, while customers try for the slot. Nothing
-// is refunded or applied twice by the events that wait or come.
+// A restore lost the bookings of a paid Checkout and of a paid PaymentIntent. Several
+// operators enter them at once, while customers try for the slot. No event that waits or
+// comes is refunded or applied twice.
 func TestBookPaid_AfterRestore(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{stripe: stripetest.Options{IntentEvents: true, Deliver: lostEvents}, capacity: 1})
@@ -379,7 +379,7 @@ func TestBookPaid_AfterRestore(t *testing.T) {
 	require.Equal(t, payments.StatusPaid, w.payment(restored.BookingID).Status())
 }
 
-// Operators enter the same payment at once: they get one booking.
+// They get one booking.
 func TestBookPaid_Concurrently(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{capacity: 1})
@@ -402,8 +402,8 @@ func TestBookPaid_Concurrently(t *testing.T) {
 	}
 }
 
-// A repeat that is about another booking or another payment gets neither the first
-// booking nor a success that hides the second payment.
+// A repeat about another booking or payment gets neither the first booking nor a success
+// that hides the second payment.
 func TestBookPaid_NotTheSame(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

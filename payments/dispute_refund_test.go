@@ -11,8 +11,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// M8: Neither an operator's refund, nor a retry, nor an earlier due one is made while a
-// dispute is open.
+// M8: Neither an operator's refund, nor a retry, nor an earlier due one.
 func TestRefund_WhileDisputed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -155,8 +154,7 @@ func TestRefund_NothingDueAfterDispute(t *testing.T) {
 	}
 }
 
-// A refund whose response was lost was made before the dispute: it is found, and keeps
-// its amount.
+// A refund whose response was lost was made before the dispute, and keeps its amount.
 func TestRefund_MadeBeforeDisputeIsLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -181,9 +179,9 @@ func TestRefund_MadeBeforeDisputeIsLost(t *testing.T) {
 	w.requireBooks()
 }
 
-// Stripe keeps refusing to refund the rest of a payment of which a lost dispute took a
-// part. The refund fails then, for staff to pay it in another way; while it is not known
-// that a dispute was lost, one that is open may yet be found, and the refund waits.
+// Stripe keeps refusing the rest of a payment of which a lost dispute took a part: the
+// refund fails, for staff to pay it in another way. While no lost dispute is known, one
+// that is open may be found, and the refund waits.
 func TestSettleRefunds_DisputedAfterLoss(t *testing.T) {
 	t.Parallel()
 	for name, lost := range map[string]bool{"a part was lost": true, "no dispute is known": false} {

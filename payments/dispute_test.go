@@ -15,7 +15,6 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// dispute delivers an event about a dispute.
 func (w *world) dispute(p payments.Payment, id, kind, status string, amount int64, changes ...map[string]any) {
 	w.t.Helper()
 	object := map[string]any{
@@ -37,7 +36,6 @@ func (w *world) disputes(p payments.Payment) []payments.Dispute {
 	return all
 }
 
-// delivered waits until the stand-in's events are answered.
 func (w *world) delivered() {
 	w.t.Helper()
 	require.NoError(w.t, w.stripe.WaitDelivered(w.t.Context()))
@@ -125,8 +123,8 @@ func TestDispute_ClosedWithAnyStatus(t *testing.T) {
 	}
 }
 
-// An unknown amount, or one in another currency, counts as the whole payment; no more
-// than that; minus what Stripe reinstated, by its balance transactions.
+// An unknown amount, or one in another currency, counts as the whole payment; minus what
+// Stripe reinstated, by its balance transactions.
 func TestDispute_AmountLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{capacity: 100})
@@ -160,7 +158,6 @@ func TestDispute_AmountLost(t *testing.T) {
 	}
 }
 
-// A dispute event that precedes the payment is retried.
 func TestDispute_BeforePayment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -175,8 +172,8 @@ func TestDispute_BeforePayment(t *testing.T) {
 	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 }
 
-// M8: While a dispute is open a cancellation makes no refund. Afterwards what the dispute
-// did not take is refunded.
+// M8: A cancellation makes no refund. Afterwards what the dispute did not take is
+// refunded.
 func TestCancel_WhileDisputed(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -264,7 +261,7 @@ func TestDispute_UnappliedPayment(t *testing.T) {
 	}
 }
 
-// Without events, a step finds a dispute and its end, and the due refund is made.
+// A step finds a dispute and its end, and the due refund is made.
 func TestDiscoverDisputes_WithoutEvents(t *testing.T) {
 	t.Parallel()
 	var old atomic.Bool

@@ -13,11 +13,11 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// foreign are events of another product on the same Stripe account.
+// foreign events are of another product on the account.
 var foreign = []struct {
 	eventType string
 	object    map[string]any
-	// alone is the outcome without a handler of the product's.
+	// alone is the outcome without the product's handler.
 	alone webhook.Outcome
 }{
 	{"checkout.session.completed", map[string]any{"id": "cs_plan", "object": "checkout.session", "mode": "subscription",
@@ -33,8 +33,8 @@ var foreign = []struct {
 		"status": "needs_response", "amount": 900, "currency": "eur", "reason": "fraudulent"}, webhook.Unmatched},
 }
 
-// Events of another product reach its handler on the same endpoint, in both orders of
-// registration and with batches, and this package's own do not.
+// In both orders of registration and with batches; this package's own events do not reach
+// it.
 func TestRegister_BesideOtherHandlers(t *testing.T) {
 	t.Parallel()
 	for _, order := range []string{"none", "before", "after"} {

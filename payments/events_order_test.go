@@ -21,7 +21,6 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// message is an event about one payment.
 type message struct {
 	kind   string
 	object map[string]any
@@ -41,8 +40,8 @@ func orders[T any](all []T) [][]T {
 	return out
 }
 
-// M7: In every order, and although each is repeated, a payment's events lead to the same
-// state. An event that matched nothing is sent again, as reconciliation does.
+// M7: In every order, each repeated, a payment's events lead to the same state. An event
+// that matched nothing is sent again, as by reconciliation.
 func TestEvents_AnyOrder(t *testing.T) {
 	t.Parallel()
 	charge := func(refunded int) func(c payments.Checkout) message {
@@ -80,8 +79,8 @@ func TestEvents_AnyOrder(t *testing.T) {
 		events  []func(payments.Checkout) message
 		status  payments.Status
 		booking booking.Status
-		// transitions are the hook's calls, sorted; optional are calls that are left out
-		// if the state was past them.
+		// transitions are the hook's calls, sorted; optional ones are left out if the
+		// state was past them.
 		transitions, optional []string
 	}{
 		"refunded in parts": {
@@ -154,7 +153,7 @@ func TestEvents_AnyOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			// A story with 120 orders runs each statement a thousand times: with pgx,
-			// which keeps statements prepared, at a third of the CPU time.
+			// which keeps them prepared, at a third of the CPU time.
 			driver := testdb.PQ
 			if len(test.events) > 3 {
 				driver = testdb.PGX
@@ -197,7 +196,7 @@ func TestEvents_AnyOrder(t *testing.T) {
 }
 
 // No object in a signed event causes an internal error or an unreadable payment. SESSION,
-// PAYMENT and INTENT stand for the ids of an existing payment.
+// PAYMENT and INTENT stand for an existing payment's ids.
 func FuzzEvents(f *testing.F) {
 	all := newWorld(f, setup{capacity: 10000})
 	types := payments.EventTypes()

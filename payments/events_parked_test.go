@@ -17,7 +17,7 @@ var (
 	webhookParked    = webhook.ReplayOptions{Outcomes: []webhook.Outcome{webhook.Parked}}
 )
 
-// parkedLate returns a payment that is parked because its slot was sold again.
+// parkedLate is parked because its slot was sold again.
 func (w *world) parkedLate() (late, other booking.Booking) {
 	w.t.Helper()
 	late = w.hold(0)
@@ -38,7 +38,7 @@ func (w *world) replayParked(want webhook.Outcome) {
 	require.Equal(w.t, want, all[0].Outcome)
 }
 
-// M13: A replay that confirms the booking makes the payment paid, and a cancellation
+// M13: A replay confirms the booking and makes the payment paid, and a cancellation
 // refunds it by policy.
 func TestReplay_ParkedPayment(t *testing.T) {
 	t.Parallel()
@@ -163,7 +163,6 @@ func TestParked_ByOneOfTwoEvents(t *testing.T) {
 	}
 }
 
-// release ends a hold and releases its slot.
 func (w *world) release(id string) {
 	w.t.Helper()
 	w.endHold(id)
@@ -227,8 +226,8 @@ func TestUnapplied_CancelledBooking(t *testing.T) {
 	w.requireBooks()
 }
 
-// M17: Money that comes after the slot's start is refunded in full, although the hold is
-// still there and its row lasts longer; the booking is not confirmed.
+// M17: Refunded in full, although the hold is still there and its row lasts longer; the
+// booking is not confirmed.
 func TestUnapplied_AfterStartOfSlot(t *testing.T) {
 	t.Parallel()
 	for name, send := range map[string]func(w *world, c payments.Checkout){

@@ -93,8 +93,7 @@ func TestEvents_SecondPaidSessionIsRefunded(t *testing.T) {
 	w.exec(`UPDATE booking_platform.payments SET failed = true WHERE id = $1::uuid`, first.PaymentID)
 	second := w.checkout(b)
 	require.NotEqual(t, first.SessionID, second.SessionID)
-	// Both deliveries meet at the booking's lock, where the second must see the effect of
-	// the first.
+	// Both meet at the booking's lock, where the second must see the effect of the first.
 	tx, err := w.db.Begin()
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback() }()
@@ -172,8 +171,8 @@ func TestEvents_ExpiredSessionKeepsNewerSessionsHold(t *testing.T) {
 	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 }
 
-// M9: A session without our reference, or with another program's success_url, is ignored
-// at once; one that may be ours and matches no payment is unmatched.
+// M9: A session without our reference, or with another program's success_url, is ignored;
+// one that may be ours and matches no payment is unmatched.
 func TestEvents_SessionWithoutPayment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -211,8 +210,8 @@ func TestEvents_SessionWithoutPayment(t *testing.T) {
 	require.Equal(t, payments.StatusOpen, w.payment(b.ID).Status())
 }
 
-// M9: An event about an unknown PaymentIntent is retried for three days and then ignored,
-// without an alert; it takes effect if the payment becomes known meanwhile.
+// M9: Retried for three days and then ignored, without an alert; it takes effect if the
+// payment becomes known meanwhile.
 func TestEvents_IntentWithoutPayment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -248,8 +247,8 @@ func TestEvents_IntentWithoutPayment(t *testing.T) {
 }
 
 // The second event of a paid session waits for the booking while the first is applied and
-// staff cancel the booking. It must act on the state after both: the money was applied,
-// and is not parked.
+// staff cancel. It must act on the state after both: the money was applied, and is not
+// parked.
 func TestEvents_SecondWaitsForFirst(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -293,7 +292,6 @@ func TestEventTypes_SameAsRegister(t *testing.T) {
 	require.Panics(t, func() { w.receiver.HandleBatch("charge.captured", none) })
 }
 
-// actors lists the actors of a booking's history, oldest first.
 func (w *world) actors(id string) (all []string) {
 	w.t.Helper()
 	changes, err := w.bookings.History(w.t.Context(), id)
@@ -304,7 +302,7 @@ func (w *world) actors(id string) (all []string) {
 	return all
 }
 
-// endHoldWithoutEvents ends a hold and holds Stripe's events, so that the step ends it.
+// endHoldWithoutEvents holds Stripe's events, so that the step ends the hold.
 func (w *world) endHoldWithoutEvents(b booking.Booking) {
 	w.t.Helper()
 	w.endHold(b.ID)

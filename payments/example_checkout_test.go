@@ -15,7 +15,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// shapeTax lets Stripe Tax find the tax that is in the price. The amount stays.
+// shapeTax has Stripe Tax find the tax in the price. The amount stays.
 func shapeTax(_ context.Context, _ booking.Booking, params *stripe.CheckoutSessionParams) error {
 	params.AutomaticTax = &stripe.CheckoutSessionAutomaticTaxParams{Enabled: stripe.Bool(true)}
 	params.TaxIDCollection = &stripe.CheckoutSessionTaxIDCollectionParams{Enabled: stripe.Bool(true)}
@@ -23,7 +23,7 @@ func shapeTax(_ context.Context, _ booking.Booking, params *stripe.CheckoutSessi
 	return nil
 }
 
-// shapeInvoice has Stripe make an invoice after the payment and mail it to the customer.
+// shapeInvoice has Stripe mail an invoice after the payment.
 func shapeInvoice(_ context.Context, b booking.Booking, params *stripe.CheckoutSessionParams) error {
 	params.CustomerCreation = stripe.String("always")
 	params.InvoiceCreation = &stripe.CheckoutSessionInvoiceCreationParams{
@@ -36,8 +36,8 @@ func shapeInvoice(_ context.Context, b booking.Booking, params *stripe.CheckoutS
 	return nil
 }
 
-// shapeDestination gives the money to a connected account and keeps 2.00 of it. A refund
-// takes both back in proportion.
+// shapeDestination gives the money to a connected account and keeps 2.00. A refund takes
+// both back in proportion.
 func shapeDestination(_ context.Context, _ booking.Booking, params *stripe.CheckoutSessionParams) error {
 	params.PaymentIntentData.OnBehalfOf = stripe.String("acct_1032D82eZvKYlo2C")
 	params.PaymentIntentData.TransferData = &stripe.CheckoutSessionPaymentIntentDataTransferDataParams{
@@ -47,8 +47,8 @@ func shapeDestination(_ context.Context, _ booking.Booking, params *stripe.Check
 	return nil
 }
 
-// A service adds what it needs to the Checkout Session: here taxes that are in the price,
-// texts in the customer's language, and its own paths.
+// Taxes that are in the price, texts in the customer's language, and the service's own
+// paths.
 func ExamplePayments_Checkout_shape() {
 	var db *sql.DB
 	var bookings *booking.Store
@@ -70,8 +70,6 @@ func ExamplePayments_Checkout_shape() {
 	_ = pay
 }
 
-// Stripe's description of its API accepts each of the examples, and the stand-in what it
-// knows of them.
 func TestExampleShape_AcceptedByStripe(t *testing.T) {
 	t.Parallel()
 	mock := stripemock.Start(t)

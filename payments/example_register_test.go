@@ -13,8 +13,8 @@ import (
 
 // A service that also sells subscriptions on the same Stripe account, at the same
 // endpoint. Their Checkout Sessions have client_reference_id "subscriber-" and a number.
-// Bookings are handled by package payments, and each handler leaves to the others what it
-// does not know, so the order of registration does not matter.
+// Each handler leaves to the others what it does not know, so the order of registration
+// does not matter.
 func ExamplePayments_Register() {
 	var p *payments.Payments
 	var receiver *webhook.Receiver

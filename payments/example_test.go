@@ -38,8 +38,7 @@ func Example() {
 	pay.Register(receiver)
 	http.Handle("POST /webhook", receiver)
 
-	// The background work of each package, safe on every replica: it expires holds, ends
-	// Checkout Sessions, makes refunds and retries early events.
+	// The background work of each package, safe on every replica.
 	go func() { _ = bookings.Run(context.Background()) }()
 	go func() { _ = receiver.Run(context.Background()) }()
 	go func() { _ = pay.Run(context.Background(), receiver) }()
@@ -78,8 +77,8 @@ func ExamplePayments_Abandon() {
 	log.Print(checkout.URL)
 }
 
-// A customer cancels. The refund by the booking's policy is committed together with the
-// cancellation, and made by a step.
+// The refund by the booking's policy is committed with the cancellation, and made by a
+// step.
 func ExamplePayments_Cancel() {
 	var pay *payments.Payments
 	ctx, bookingID := context.Background(), "0193b3a0-0000-7000-8000-000000000000"
@@ -98,8 +97,7 @@ func ExamplePayments_Cancel() {
 	}
 }
 
-// Staff refund a part. The cause is the number of the case: a repeat is not refunded
-// twice.
+// Staff refund a part. The cause is the case's number: a repeat is not refunded twice.
 func ExamplePayments_Refund() {
 	var pay *payments.Payments
 	ctx, paymentID := context.Background(), "0193b3a0-0000-7000-8000-000000000000"
@@ -119,7 +117,7 @@ func ExamplePayments_Refund() {
 	}
 }
 
-// The outbox is the embedder's own table, with a row for each mail to send.
+// The outbox is the embedder's own, with a row for each mail.
 const mailOutboxSQL = `
 CREATE TABLE mail_outbox (
 	id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -131,8 +129,8 @@ CREATE TABLE mail_outbox (
 	sent_at   timestamptz
 )`
 
-// writeMail is the hook: it writes the row and sends nothing. The row exists if and only
-// if the transition was committed.
+// writeMail is the hook: its row exists if and only if the transition was committed. It
+// sends nothing.
 func writeMail(ctx context.Context, tx payments.Tx, t payments.Transition) error {
 	template := map[payments.TransitionKind]string{
 		payments.TransitionPaid:      "invoice",
@@ -150,8 +148,8 @@ func writeMail(ctx context.Context, tx payments.Tx, t payments.Transition) error
 	return err
 }
 
-// sendMails is a step of the embedder's, run every few seconds. A crash between the mail
-// and the commit sends that mail again; none is lost.
+// sendMails is a step of the embedder's. A crash between mail and commit sends that mail
+// again; none is lost.
 func sendMails(ctx context.Context, db *sql.DB,
 	send func(address, template string, amount booking.Money) error) (sent int, err error) {
 	for {
@@ -183,8 +181,8 @@ func sendMails(ctx context.Context, db *sql.DB,
 	}
 }
 
-// An embedder writes mails and invoices in the transaction that changes a payment, and
-// sends them afterwards.
+// Mails and invoices are written in the transaction that changes a payment, and sent
+// afterwards.
 func ExampleTransition() {
 	var db *sql.DB
 	var bookings *booking.Store

@@ -66,7 +66,7 @@ func TestExpireSessions_CustomerJustPaid(t *testing.T) {
 	n, err := w.payments.ExpireSessions(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, n)
-	// The slot stays with the customer who paid although the event has not arrived.
+	// The slot stays with the customer although the event has not arrived.
 	_, err = w.bookings.ReleaseExpired(t.Context())
 	require.NoError(t, err)
 	_, err = w.bookings.Hold(t.Context(), booking.HoldRequest{Resource: "room", Start: b.Start, Customer: ada})
@@ -82,8 +82,7 @@ func TestExpireSessions_CustomerJustPaid(t *testing.T) {
 	require.Equal(t, payments.StatusPaid, w.payment(b.ID).Status())
 }
 
-// A process died after Stripe had ended the session and before storing that; the event is
-// late.
+// A process died before storing that Stripe has ended the session; the event is late.
 func TestExpireSessions_EndedAtStripeBefore(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -146,8 +145,8 @@ func TestExpireSessions_UnknownAnswerEndsNothing(t *testing.T) {
 	require.Equal(t, booking.StatusPending, w.status(b.ID))
 }
 
-// While Stripe hangs, the step's time ends after a session or two. It must not have
-// leased the others, which another replica can take.
+// The step's time ends after a session or two. It must not have leased the others, which
+// another replica can take.
 func TestExpireSessions_LeasedOneByOne(t *testing.T) {
 	t.Parallel()
 	var hang atomic.Bool

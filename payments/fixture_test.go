@@ -33,8 +33,7 @@ const (
 
 var ada = booking.Customer{FirstName: "Ada", LastName: "Lovelace", Email: "ada@example.com"}
 
-// world is the whole path with real parts: Postgres, the receiver over HTTP, and the
-// Stripe stand-in over HTTP.
+// world is the whole path with Postgres, and receiver and Stripe stand-in over HTTP.
 type world struct {
 	t        testing.TB
 	db       *sql.DB
@@ -130,7 +129,6 @@ func (w *world) checkout(b booking.Booking) payments.Checkout {
 	return c
 }
 
-// refreshSession is RefreshSession without the payment.
 func refreshSession(ctx context.Context, p *payments.Payments, sessionID string) error {
 	_, err := p.RefreshSession(ctx, sessionID)
 	return err
@@ -162,7 +160,6 @@ func (w *world) exec(query string, args ...any) {
 	require.NoError(w.t, err)
 }
 
-// endHold moves a hold's end into the past, by the database's clock.
 func (w *world) endHold(id string) {
 	w.exec(`UPDATE booking_platform.bookings SET hold_expires_at = statement_timestamp() - interval '1 second'
 		WHERE id = $1::uuid`, id)
@@ -181,7 +178,6 @@ func (w *world) outcomes() map[string]int {
 	return out
 }
 
-// send delivers an event about an object and returns the response's status.
 func (w *world) send(id, eventType string, session map[string]any) int {
 	w.t.Helper()
 	payload, err := json.Marshal(map[string]any{
@@ -192,9 +188,8 @@ func (w *world) send(id, eventType string, session map[string]any) int {
 	return w.sendRaw(payload)
 }
 
-// sendRaw signs and delivers a payload, and returns the response's status. It calls the
-// receiver without a connection, which some tests do thousands of times; the stand-in
-// delivers over HTTP.
+// sendRaw delivers a signed payload without a connection, thousands of times in some
+// tests; the stand-in delivers over HTTP.
 func (w *world) sendRaw(payload []byte) int {
 	w.t.Helper()
 	req := httptest.NewRequestWithContext(w.t.Context(), http.MethodPost, w.hook, bytes.NewReader(payload))
@@ -204,7 +199,7 @@ func (w *world) sendRaw(payload []byte) int {
 	return rec.Code
 }
 
-// session is Stripe's object for a payment, paid, with changes.
+// session is paid, with changes.
 func session(c payments.Checkout, changes map[string]any) map[string]any {
 	s := map[string]any{
 		"id": c.SessionID, "object": "checkout.session", "status": "complete", "payment_status": "paid",
@@ -217,7 +212,6 @@ func session(c payments.Checkout, changes map[string]any) map[string]any {
 	return s
 }
 
-// awaitWaiting waits until n connections to this database wait for a lock.
 func (w *world) awaitWaiting(n int) {
 	w.t.Helper()
 	require.Eventually(w.t, func() bool {

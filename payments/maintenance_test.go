@@ -17,7 +17,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Each step runs at once when Run starts: here a refund is made.
+// At once: here a refund is made.
 func TestRun_EveryStep(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -63,8 +63,7 @@ func TestRun_RequiresReceiver(t *testing.T) {
 	require.ErrorContains(t, w.payments.Run(ctx, other), "given to Register", "its events would have no handler")
 }
 
-// A program with a scheduler of its own finds every step in the package's documentation,
-// and an example of it.
+// The package's documentation has every step, and there is an example of each.
 func TestSteps_DocumentedWithExample(t *testing.T) {
 	t.Parallel()
 	doc, err := os.ReadFile("doc.go")

@@ -110,8 +110,7 @@ func TestCheckout_EveryDriver(t *testing.T) {
 	})
 }
 
-// A role's default isolation may be above READ COMMITTED; what Postgres then refuses is
-// retried.
+// What Postgres refuses under a role's stricter default is retried.
 func TestPayments_HigherDefaultIsolation(t *testing.T) {
 	t.Parallel()
 	for _, level := range []string{"repeatable read", "serializable"} {

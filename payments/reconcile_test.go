@@ -14,13 +14,12 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// endSessions moves the end of all sessions into the endSessions, here and not at Stripe.
+// endSessions moves the end of all sessions into the past, here and not at Stripe.
 func (w *world) endSessions() {
 	w.exec(`UPDATE booking_platform.payments
 		SET session_expires_at = statement_timestamp() - interval '1 second', leased_until = NULL`)
 }
 
-// withoutWebhooks is a world without webhook deliveries.
 func withoutWebhooks(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t, setup{})
@@ -82,7 +81,6 @@ func TestReconcilePayments_WebhooksLost(t *testing.T) {
 	w.requireBooks()
 }
 
-// confirmations counts confirmations in the history, by booking.
 func (w *world) confirmations() map[string]int {
 	w.t.Helper()
 	var n int
@@ -91,8 +89,7 @@ func (w *world) confirmations() map[string]int {
 	return map[string]int{"confirmed": n}
 }
 
-// A customer who returns before the webhook sees what Stripe says; the visit itself
-// proves nothing.
+// What Stripe says counts; the visit itself proves nothing.
 func TestRefreshSession_BeforeWebhook(t *testing.T) {
 	t.Parallel()
 	w := withoutWebhooks(t)
@@ -118,8 +115,8 @@ func TestRefreshSession_BeforeWebhook(t *testing.T) {
 	require.ErrorIs(t, refreshSession(t.Context(), w.payments, "cs_unknown"), payments.ErrNotFound)
 }
 
-// M23: Concurrent visits on two replicas read Stripe once. If the one that reads
-// disconnects, another reads a few seconds later.
+// M23: Two replicas read Stripe once. If the one that reads disconnects, another reads a
+// few seconds later.
 func TestRefreshSession_OncePerPaymentAndInterval(t *testing.T) {
 	t.Parallel()
 	w := withoutWebhooks(t)
@@ -172,7 +169,7 @@ func TestRefreshSession_OncePerPaymentAndInterval(t *testing.T) {
 	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 }
 
-// M23: If Stripe does not answer a page in time, the next visit may read at once.
+// M23: The next visit may read at once.
 func TestRefreshSession_Timeout(t *testing.T) {
 	t.Parallel()
 	w := withoutWebhooks(t)
@@ -189,7 +186,7 @@ func TestRefreshSession_Timeout(t *testing.T) {
 	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 }
 
-// Events that Stripe never made are not listed; the sessions themselves are read.
+// Such events are not listed; the sessions themselves are read.
 func TestReconcilePayments_EventsNeverMade(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{stripe: stripetest.Options{NeverMade: func(stripetest.Event) bool { return true }}})

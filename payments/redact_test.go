@@ -15,8 +15,8 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// Error texts contain neither the response nor the URL, but what an operator needs; the
-// wrapped error can be found.
+// Neither the response nor the URL, but what an operator needs; the wrapped error can be
+// found.
 func TestRedact_ErrorsOfCalls(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -78,8 +78,7 @@ func TestRedact_ErrorsOfCalls(t *testing.T) {
 	}
 }
 
-// If the database fails between two calls to Stripe, the error says so, with its
-// SQLSTATE.
+// The error says that the database failed between two calls, with its SQLSTATE.
 func TestRedact_DatabaseErrorIsFound(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wrap: func(next http.Handler) http.Handler {

@@ -12,14 +12,12 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// neverMade is a world in which Stripe makes no events.
 func neverMade(t *testing.T, s setup) *world {
 	t.Helper()
 	s.stripe.NeverMade = func(stripetest.Event) bool { return true }
 	return newWorld(t, s)
 }
 
-// discoverRefunds runs the step, and then the one that reads what it found.
 func (w *world) discoverRefunds() int {
 	w.t.Helper()
 	n, err := w.payments.DiscoverRefunds(w.t.Context())
@@ -61,8 +59,8 @@ func TestDiscoverRefunds_WithoutEvents(t *testing.T) {
 	w.requireBooks()
 }
 
-// Refunds of the account's other payments are ignored, our own are known. A list is read
-// in pages of a hundred.
+// Other payments' refunds are ignored, our own are known. A list is read in pages of a
+// hundred.
 func TestDiscoverRefunds_Pages(t *testing.T) {
 	t.Parallel()
 	w := neverMade(t, setup{})
@@ -85,7 +83,7 @@ func TestDiscoverRefunds_Pages(t *testing.T) {
 	w.exec(`UPDATE booking_platform.payments SET stripe_payment_intent_id = 'pi_foreign'
 		WHERE booking_id = $1::uuid`, other.ID)
 
-	// On several replicas each is reported once, or read twice, which is harmless.
+	// Each is reported once, or read twice, which is harmless.
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -177,7 +175,7 @@ func TestRefundEvents_FromDashboard(t *testing.T) {
 	}
 }
 
-// A refund that the customer's bank returns is visible and can be retried.
+// It is visible and can be retried.
 func TestRefundEvents_FailedByBank(t *testing.T) {
 	t.Parallel()
 	for name, pending := range map[string]int{"after it succeeded": 0, "while it was pending": 1} {

@@ -15,7 +15,6 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// paid returns a paid booking and its payment.
 func (w *world) paid(nth int) (booking.Booking, payments.Payment) {
 	w.t.Helper()
 	b := w.hold(nth)
@@ -32,7 +31,6 @@ func (w *world) refund(p payments.Payment, amount int64, cause string) payments.
 	return r
 }
 
-// settle runs the step and waits until the stand-in's events are answered.
 func (w *world) settle(want int) {
 	w.t.Helper()
 	made, err := w.payments.SettleRefunds(w.t.Context())
@@ -48,8 +46,7 @@ func (w *world) refundsOf(p payments.Payment) []payments.Refund {
 	return refunds
 }
 
-// requireBooks compares our books with the stand-in's: the same refunds with the same
-// status and amount.
+// requireBooks: the stand-in has the same refunds with the same status and amount.
 func (w *world) requireBooks() {
 	w.t.Helper()
 	rows, err := w.db.Query(`SELECT stripe_refund_id, status, amount_minor FROM booking_platform.refunds
@@ -222,8 +219,8 @@ func TestRefund_CauseOfCallerAndOwn(t *testing.T) {
 	w.requireBooks()
 }
 
-// M14: A caller's "stripe:" is not a refund from the dashboard, which would cancel the
-// booking, and a caller's "retry:" is not the replacement of a failed refund.
+// M14: A caller's "stripe:" does not cancel the booking, as a refund from the dashboard
+// does, and a caller's "retry:" replaces no failed refund.
 func TestRefund_CauseWithReservedPrefix(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -248,8 +245,7 @@ func TestRefund_CauseWithReservedPrefix(t *testing.T) {
 	require.EqualValues(t, 1000, again.Amount.Minor)
 }
 
-// M14: The same cause with another amount is an error: neither caller gets the other's
-// refund.
+// M14: Neither caller gets the other's refund.
 func TestRefund_CauseWithAnotherAmount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

@@ -17,7 +17,6 @@ func refundCalls(r *http.Request) bool {
 	return r.Method == http.MethodPost && r.URL.Path == "/v1/refunds"
 }
 
-// tryRefunds runs the step with all pauses ended, and returns its error.
 func (w *world) tryRefunds() error {
 	w.t.Helper()
 	w.exec(`UPDATE booking_platform.refunds SET next_try_at = statement_timestamp() WHERE status = 'due'`)
@@ -26,8 +25,8 @@ func (w *world) tryRefunds() error {
 	return err
 }
 
-// M2: The first call hangs beyond our time limit, and its repeats get a 409 of either
-// error type. One refund is made.
+// M2: The first call hangs, and its repeats get a 409 of either error type. One refund is
+// made.
 func TestSettleRefunds_KeyInUse(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"invalid_request_error", "idempotency_error"} {
@@ -55,7 +54,6 @@ func TestSettleRefunds_KeyInUse(t *testing.T) {
 	}
 }
 
-// stripeAnswer is a response that a test returns in place of Stripe's.
 type stripeAnswer struct {
 	status            int
 	kind, code, param string
@@ -76,8 +74,7 @@ func (a stripeAnswer) write(w http.ResponseWriter) {
 	_, _ = fmt.Fprintf(w, `{"error":{"type":%q,"code":%q,"param":%q,"message":"no"}}`, a.kind, a.code, a.param)
 }
 
-// interceptor answers the calls that match until it is switched off, and records their
-// keys.
+// interceptor answers matching calls until it is off, and records their keys.
 type interceptor struct {
 	mu    sync.Mutex
 	match func(*http.Request) bool
@@ -195,8 +192,7 @@ func TestSettleRefunds_Answers(t *testing.T) {
 	}
 }
 
-// M2: A call with other parameters may still be running when its key is refused. The key
-// is kept until that call must have ended.
+// M2: The key is kept until a call with other parameters must have ended.
 func TestSettleRefunds_KeyUsedWithOtherParameters(t *testing.T) {
 	t.Parallel()
 	between := &interceptor{match: refundCalls, keys: map[string]int{}}
@@ -216,8 +212,8 @@ func TestSettleRefunds_KeyUsedWithOtherParameters(t *testing.T) {
 	require.Len(t, w.stripe.Refunds(), 1)
 }
 
-// M2: A refund that failed here because Stripe refused the call, but exists at Stripe,
-// counts: a retry does not pay it twice.
+// M2: A refund that Stripe refused here, but that exists, counts: a retry does not pay it
+// twice.
 func TestSettleRefunds_FailedHereMadeAtStripe(t *testing.T) {
 	t.Parallel()
 	between := &interceptor{match: refundCalls, keys: map[string]int{}}
@@ -295,8 +291,7 @@ func TestSettleRefunds_EventBeforeAnswer(t *testing.T) {
 	w.requireBooks()
 }
 
-// Stripe made the refund, unknown here, and may have forgotten the key: it is looked up
-// before another call.
+// Stripe may have forgotten the key: the refund is looked up before another call.
 func TestSettleRefunds_LookedUpBeforeForgottenKey(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -321,8 +316,7 @@ func TestSettleRefunds_LookedUpBeforeForgottenKey(t *testing.T) {
 	w.requireBooks()
 }
 
-// While our refund is due, all is refunded in the dashboard: ours is refused, and the
-// committed sum stays right.
+// All is refunded in the dashboard: ours is refused, and the committed sum stays right.
 func TestSettleRefunds_RefundedInDashboardFirst(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{opts: payments.Options{KeepRefunded: true}})
@@ -415,5 +409,4 @@ func TestSettleRefunds_FailingCall(t *testing.T) {
 	}
 }
 
-// disconnected is the ResponseWriter of a client that has disconnected.
 type disconnected struct{}

@@ -18,7 +18,7 @@ import (
 
 var transfer = payments.Settlement{Cause: "bank transfer 42", Actor: "user:ada"}
 
-// failedRefund returns a payment with a refund of a part that the bank has returned.
+// failedRefund is of a part that the bank has returned.
 func (w *world) failedRefund(nth int) (payments.Payment, payments.Refund) {
 	w.t.Helper()
 	_, p := w.paid(nth)
@@ -40,8 +40,8 @@ func (w *world) lastNote(bookingID string) booking.Change {
 	return history[len(history)-1]
 }
 
-// It counts as refunded once, is in the history, and is not made at Stripe later, though
-// more of the payment is left.
+// Counted once, in the history, and not made at Stripe later, though more of the payment
+// is left.
 func TestRecordRefund_PaidInAnotherWay(t *testing.T) {
 	t.Parallel()
 	var seen []payments.TransitionKind
@@ -125,7 +125,7 @@ func TestRecordRefund_Refused(t *testing.T) {
 	require.ErrorIs(t, err, payments.ErrDisputed)
 }
 
-// A retry and a record at once: the customer gets the money once.
+// The customer gets the money once.
 func TestRecordRefund_BesideRetry(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -145,7 +145,7 @@ func TestRecordRefund_BesideRetry(t *testing.T) {
 	require.EqualValues(t, 1000, w.payment(p.BookingID).Refunded.Minor)
 }
 
-// missing answers 404 for sessions while it is on.
+// missing answers 404 for sessions while on.
 func missing(on *bool) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -215,8 +215,8 @@ func TestEndMissingSession_PaidAtStripe(t *testing.T) {
 	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
 }
 
-// A note on a cancelled booking does not move the time of its cancellation, by which late
-// money is judged: this customer paid after cancelling and gets all of it back.
+// A note on a cancelled booking does not move its cancellation: this customer paid
+// afterwards and gets all of it back.
 func TestNote_AfterCancellation(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})

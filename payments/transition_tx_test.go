@@ -14,8 +14,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// The hook has the *sql.Tx and sqlx's methods in the transactions of events, calls and
-// steps.
+// In the transactions of events, calls and steps.
 func TestTransition_SQL(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{opts: payments.Options{
@@ -44,7 +43,6 @@ func TestTransition_SQL(t *testing.T) {
 	w.requireTransitions("paid")
 }
 
-// xid returns the id of the transaction that SQL returns.
 func xid(t *testing.T, ctx context.Context, tx payments.Tx) (id string) {
 	t.Helper()
 	if err := tx.SQL().QueryRowContext(ctx, `SELECT pg_current_xact_id()::text`).Scan(&id); err != nil {
@@ -53,8 +51,7 @@ func xid(t *testing.T, ctx context.Context, tx payments.Tx) (id string) {
 	return id
 }
 
-// A hook that ends the transaction is an error of the call or the event. What it has not
-// committed is rolled back.
+// An error of the call or the event. What was not committed is rolled back.
 func TestTransition_HookEndsTransaction(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(context.Context, payments.Tx) error{

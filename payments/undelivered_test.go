@@ -16,7 +16,6 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// lost loses every webhook: the events are listed as undelivered.
 func lost(stripetest.Event) []time.Duration { return nil }
 
 func (w *world) fetchUndelivered() int {
@@ -26,8 +25,7 @@ func (w *world) fetchUndelivered() int {
 	return n
 }
 
-// Everything that can happen to a payment is applied once from the list of undelivered
-// events.
+// Everything that can happen to a payment is applied once from the list.
 func TestFetchUndelivered_WebhooksLost(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{stripe: stripetest.Options{Deliver: lost}})
@@ -51,8 +49,8 @@ func TestFetchUndelivered_WebhooksLost(t *testing.T) {
 	at(w.stripe.Dispute(sessions[disputed].SessionID))
 	at(w.stripe.CloseDispute(sessions[disputed].SessionID, false))
 
-	// On several replicas at once. The newest are listed first, so some match only after
-	// other events; RetryWaiting retries those.
+	// On several replicas at once. The newest come first, so some match only after
+	// others; RetryWaiting retries those.
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -98,8 +96,8 @@ func TestFetchUndelivered_Pages(t *testing.T) {
 	require.Zero(t, w.fetchUndelivered())
 }
 
-// A run reads a bounded number of pages, and the next continues there. An event that
-// fails delays no other.
+// A run reads a bounded number of pages, and the next continues there. A failed event
+// delays no other.
 func TestFetchUndelivered_BoundedRuns(t *testing.T) {
 	t.Parallel()
 	var asked []string
@@ -158,8 +156,7 @@ func (w *world) fetchSince(since time.Time, dry bool) (all []payments.FetchedEve
 	return all
 }
 
-// The ledger has lost delivered events. They are listed with their objects, applied once,
-// and duplicates afterwards.
+// The ledger has lost delivered events. They are applied once, and duplicates afterwards.
 func TestFetchSince_DeliveredEvents(t *testing.T) {
 	t.Parallel()
 	w := withOutbox(t, setup{})
@@ -219,8 +216,8 @@ func TestFetchSince_DeliveredEvents(t *testing.T) {
 	require.Empty(t, w.fetchSince(time.Now().Add(time.Hour), false), "no events since then")
 }
 
-// The list is read to its end, in pages of a hundred; a failure of Stripe is an error,
-// and a repeat starts again.
+// In pages of a hundred, to the end; a failure of Stripe is an error, and a repeat starts
+// again.
 func TestFetchSince_Pages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{capacity: 200, stripe: stripetest.Options{Deliver: lost}})
