@@ -25,8 +25,8 @@ const (
 	roleOps   = "OPS"
 )
 
-// Deps are the packages that the API calls. Auth may be nil if Options.Guard is set;
-// the routes below /auth are then left out.
+// Deps are the packages that the API calls. With Options.Guard Auth may be nil; the
+// routes below /auth are then left out.
 type Deps struct {
 	Bookings *booking.Store
 	Payments *payments.Payments
@@ -36,34 +36,34 @@ type Deps struct {
 
 // Options tune an [API]. URL is required.
 type Options struct {
-	// URL is the public address below which the handler is mounted, such as
-	// https://example.com/booking, without a slash at the end. Its path is the prefix of
-	// all routes: mount the handler there, and do not strip the prefix.
+	// URL is the public address of the handler, such as https://example.com/booking,
+	// without a slash at the end. Its path is the prefix of all routes: mount the handler
+	// there, and do not strip the prefix.
 	URL string
-	// Guard lets only users with one of the roles through to next, or any user if there
-	// are no roles; it answers 401 or 403 otherwise. nil uses Deps.Auth.
+	// Guard lets users with one of the roles through to next, or any user without roles,
+	// and answers 401 or 403 otherwise. nil uses Deps.Auth.
 	Guard func(next http.Handler, roles ...string) http.Handler
-	// User returns the user whom Guard let through. nil is auth.UserFrom.
+	// User returns the user that Guard let through. nil is auth.UserFrom.
 	User func(context.Context) (auth.User, bool)
-	// AdmitMove is called before a customer reschedules a booking; its error refuses the
-	// move, and a [*payments.RateLimitError] is answered 429. nil allows all.
+	// AdmitMove's error refuses a customer's move, with 429 if it is a
+	// [*payments.RateLimitError]. nil allows all.
 	AdmitMove func(context.Context) error
-	// Client returns the client that the limits of holds count a request for, such as
+	// Client returns what the limits of holds count a request for, such as
 	// [ClientNetwork] of its address. nil counts no clients.
 	Client func(context.Context) string
-	// RequestID returns the id that error answers carry. nil sends an empty one.
+	// RequestID returns the id in error answers; nil sends an empty one.
 	RequestID func(context.Context) string
-	// Logger gets the errors that clients are not told; nil discards them.
+	// Logger gets errors that clients are not told; nil discards.
 	Logger *slog.Logger
-	// Version, Started and ServerErrors, the number of 5xx answers, are returned by
-	// GET /admin/metrics. All are optional. Version is also that of the OpenAPI document.
+	// Version, Started and ServerErrors, the number of 5xx answers, are for GET
+	// /admin/metrics, and optional. Version is also that of the OpenAPI document.
 	Version      string
 	Started      time.Time
 	ServerErrors func() int64
 }
 
-// API is the JSON API. It is safe for concurrent use, and has no state of its own but the
-// encoded list of resources, about 300 bytes for each.
+// API is the JSON API. It is safe for concurrent use, and has no state but the encoded
+// list of resources, about 300 bytes each.
 type API struct {
 	deps   Deps
 	opts   Options
@@ -77,13 +77,13 @@ type API struct {
 	whole atomic.Pointer[wholeList]
 }
 
-// Route is one route of an [API], for a router that needs to know each of them. Most
-// programs mount the API as a whole.
+// Route is one route of an [API], for a router that needs each. Most programs mount the
+// API as a whole.
 type Route struct {
 	// Method is GET, which includes HEAD, POST or DELETE.
 	Method string
-	// Path begins with the path of Options.URL. Its variables are in braces, such as
-	// {id}; Handler reads them with http.Request.PathValue.
+	// Path begins with that of Options.URL. Handler reads its variables, such as {id},
+	// with http.Request.PathValue.
 	Path    string
 	Handler http.Handler
 }
@@ -183,9 +183,9 @@ func (a *API) makeRoutes() []Route {
 // Routes returns all routes.
 func (a *API) Routes() []Route { return a.routes }
 
-// Paths returns the patterns that together have all routes, in order, for a router that
-// has pages below the same prefix: a pattern that ends in a slash stands for all paths
-// below it, as in http.ServeMux.
+// Paths returns patterns that have all routes together, for a router with pages below the
+// same prefix. As in http.ServeMux, one that ends in a slash stands for all paths below
+// it.
 //
 //	mux.Handle("/booking/", pages)
 //	for _, path := range api.Paths() {
@@ -205,7 +205,7 @@ func (a *API) Paths() []string {
 }
 
 // ServeHTTP answers a request whose path begins with that of Options.URL. It sets
-// r.Pattern. The answers 404 and 405 for other paths and methods are JSON, too.
+// r.Pattern. 404 and 405 are JSON, too.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h, pattern := a.mux.Handler(r)
 	if pattern != "" {
@@ -222,7 +222,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.write(w, r, errorWith(http.StatusNotFound, "not_found"))
 }
 
-// discardBody keeps the status and header of an answer.
+// discardBody keeps status and header.
 type discardBody struct {
 	header http.Header
 	status *int
@@ -232,7 +232,7 @@ func (d discardBody) Header() http.Header         { return d.header }
 func (d discardBody) Write(b []byte) (int, error) { return len(b), nil }
 func (d discardBody) WriteHeader(status int)      { *d.status = status }
 
-// muxPattern is a route for http.ServeMux, whose variables are whole segments.
+// muxPattern is for http.ServeMux, whose variables are whole segments.
 func muxPattern(route Route) (pattern string, h http.Handler) {
 	path, suffix, found := strings.Cut(route.Path, "}.")
 	if !found {

@@ -16,15 +16,14 @@ type Slot struct {
 	Remaining int `json:"remaining"`
 }
 
-// SlotOf converts a slot. zone is that of its resource.
+// SlotOf converts a slot of a resource in zone.
 func SlotOf(s booking.Slot, zone *time.Location) Slot {
 	return Slot{Start: local(s.Start, zone), End: local(s.End, zone), Remaining: s.Remaining}
 }
 
-// defaultDays is the span of an availability without to. Package booking limits it.
+// defaultDays is without to. Package booking limits the span.
 const defaultDays = 7
 
-// availability lists the free slots that start in a span of time.
 func (a *API) availability(w http.ResponseWriter, r *http.Request) {
 	q, now := query{r.URL.Query(), map[string]string{}}, time.Now()
 	var zone *time.Location
@@ -50,7 +49,6 @@ func (a *API) availability(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, answer)
 }
 
-// next returns the first free slot after an instant.
 func (a *API) next(w http.ResponseWriter, r *http.Request) {
 	resource, zone, err := a.resourceOf(r)
 	if err != nil {
@@ -84,8 +82,8 @@ func (a *API) resourceOf(r *http.Request) (booking.Resource, *time.Location, err
 }
 
 // span reads from and to. A date means the start of the day in the resource's zone, and
-// as to, which is exclusive, the start of the next day. Without to the span is seven
-// days: calendar days if from is a date.
+// as to, which is exclusive, that of the next day. Without to the span is seven days:
+// calendar days if from is a date.
 func (q query) span(zone *time.Location, now time.Time) (from, to time.Time) {
 	if from = now; q.values.Has("from") {
 		from = q.instant("from", zone, 0)

@@ -7,15 +7,15 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// Booking is one booking as the API's answers have it. Times of the slot are RFC 3339
-// with the offset of the resource's zone, ExpiresAt and CreatedAt are UTC. Amounts are in
-// minor units of Currency, which is in lower case, and for the whole party. It has no
-// idempotency key and no owner token. Make one with [BookingOf] or [BookingDetail].
+// Booking is a booking in the API's answers. Times of the slot are RFC 3339 with the
+// offset of the resource's zone, ExpiresAt and CreatedAt are UTC. Amounts are for the
+// whole party, in minor units of Currency, which is in lower case. It has no idempotency
+// key and no owner token. Make one with [BookingOf] or [BookingDetail].
 type Booking struct {
 	ID string `json:"id"`
 	// Number is booking.Booking.Number.
 	Number string `json:"number"`
-	// Resource is the id of the resource.
+	// Resource is an id.
 	Resource  string         `json:"resource"`
 	Start     string         `json:"start"`
 	End       string         `json:"end"`
@@ -26,20 +26,20 @@ type Booking struct {
 	FirstName string         `json:"firstName"`
 	LastName  string         `json:"lastName"`
 	Email     string         `json:"email"`
-	// Phone and Note are "" if the customer gave none.
+	// Phone and Note are "" if there are none.
 	Phone     string    `json:"phone"`
 	Note      string    `json:"note"`
 	ExpiresAt time.Time `json:"expiresAt"`
 	CreatedAt time.Time `json:"createdAt"`
-	// Refund is the amount that the cancellation refunds; nil for a booking that was not
-	// cancelled and for a cancelled hold.
+	// Refund is what the cancellation refunds; nil if not cancelled, and for a cancelled
+	// hold.
 	Refund *int64 `json:"refund"`
 	// Payment is nil if nothing was to pay. It and Cancellation are nil in lists.
 	Payment      *Payment      `json:"payment,omitempty"`
 	Cancellation *Cancellation `json:"cancellation,omitempty"`
 }
 
-// Cancellation is the result that a cancellation by the customer would have now.
+// Cancellation is what a cancellation by the customer would give now.
 type Cancellation struct {
 	Allowed bool `json:"allowed"`
 	// FreeUntil and Until are nil if cancelling is never allowed, or no longer.
@@ -56,10 +56,9 @@ type Payment struct {
 	Amount         int64           `json:"amount"`
 	AmountPaid     int64           `json:"amountPaid"`
 	AmountRefunded int64           `json:"amountRefunded"`
-	// AmountLost is the amount lost to disputes, which the customer received from the
-	// bank.
+	// AmountLost is what disputes gave back to the customer.
 	AmountLost int64 `json:"amountLost"`
-	// RefundsWait is the reason why no refund is made at present, such as "disputed".
+	// RefundsWait is why no refund is made at present, such as "disputed".
 	RefundsWait string `json:"refundsWait,omitempty"`
 	Currency    string `json:"currency"`
 	// StripeSessionID opens the booking's page: show it only to the customer and to staff
@@ -67,8 +66,7 @@ type Payment struct {
 	StripeSessionID string `json:"stripeSessionId"`
 }
 
-// BookingOf converts a booking, without Payment and Cancellation. zone is that of its
-// resource.
+// BookingOf converts a booking of a resource in zone, without Payment and Cancellation.
 func BookingOf(b booking.Booking, zone *time.Location) Booking {
 	v := Booking{
 		ID: b.ID, Number: b.Number, Resource: b.ResourceID, Start: local(b.Start, zone), End: local(b.End, zone), Party: b.Party,
@@ -82,9 +80,9 @@ func BookingOf(b booking.Booking, zone *time.Location) Booking {
 	return v
 }
 
-// BookingDetail converts a booking with its payment, which is the zero Payment if there
-// is none, and with what a cancellation by the customer would give at a time. Its Refund
-// counts only what is refunded in fact: see docs/api.md.
+// BookingDetail converts a booking with its payment, zero if there is none, and what a
+// cancellation by the customer would give at a time. Its Refund counts only what is
+// refunded in fact: see docs/api.md.
 func BookingDetail(b booking.Booking, p payments.Payment, zone *time.Location, at time.Time) Booking {
 	v := BookingOf(b, zone)
 	v.Cancellation = cancellation(b, p, zone, at)
@@ -105,8 +103,8 @@ func BookingDetail(b booking.Booking, p payments.Payment, zone *time.Location, a
 	return v
 }
 
-// paying reports whether money pays for the booking or is on its way. Only then does a
-// cancellation divide it.
+// paying: money pays for the booking or is on its way. Only then does a cancellation
+// divide it.
 func paying(p payments.Payment) bool { return p.Applied() || p.Status() == payments.StatusProcessing }
 
 // refundable is what a cancellation gives back of refund.
@@ -117,7 +115,7 @@ func refundable(p payments.Payment, refund booking.Money) int64 {
 	return p.GoesBack(refund).Minor
 }
 
-// cancellation returns the terms at a time. p is the booking's payment, or the zero one.
+// p may be the zero Payment.
 func cancellation(b booking.Booking, p payments.Payment, zone *time.Location, at time.Time) *Cancellation {
 	t := b.Terms(at)
 	if p.Status() == payments.StatusProcessing {
@@ -134,5 +132,4 @@ func cancellation(b booking.Booking, p payments.Payment, zone *time.Location, at
 	return v
 }
 
-// local formats an instant with the offset of a zone.
 func local(t time.Time, zone *time.Location) string { return t.In(zone).Format(time.RFC3339) }

@@ -12,9 +12,8 @@ import (
 	"github.com/booking-platform/booking-platform/booking/calendar"
 )
 
-// calendarFile returns one booking as a calendar file. The file has no link to the
-// booking's page: the token in it allows cancelling, and files are forwarded. A
-// booking that has no calendar file, such as a hold, is not found.
+// calendarFile has no link to the booking's page: the token in it allows cancelling, and
+// files are forwarded. A booking without a file, such as a hold, is not found.
 func (a *API) calendarFile(w http.ResponseWriter, r *http.Request, of access) {
 	b := of.booking
 	resource, err := a.deps.Bookings.Resource(r.Context(), b.ResourceID)
@@ -47,8 +46,7 @@ func (a *API) CalendarPath(bookingID, ownerToken string) string {
 	return a.prefix + "/api/bookings/" + bookingID + "/calendar.ics?" + url.Values{"token": {ownerToken}}.Encode()
 }
 
-// calendarFeed returns the bookings of a resource as a calendar, by the token of a
-// private feed. Calendar programs poll it, so it has an ETag.
+// Calendar programs poll a feed, so it has an ETag.
 func (a *API) calendarFeed(w http.ResponseWriter, r *http.Request) {
 	feed, err := a.deps.Bookings.Feed(r.Context(), r.PathValue("token"))
 	if err != nil {
@@ -66,7 +64,6 @@ func (a *API) calendarFeed(w http.ResponseWriter, r *http.Request) {
 	serveCalendar(w, r, file)
 }
 
-// serveCalendar handles If-None-Match, HEAD and ranges.
 func serveCalendar(w http.ResponseWriter, r *http.Request, file []byte) {
 	w.Header().Set("Content-Type", calendar.ContentType)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(file))
@@ -77,7 +74,6 @@ type feedView struct {
 	URL string `json:"url"`
 }
 
-// createFeed makes a private calendar feed of a resource.
 func (a *API) createFeed(w http.ResponseWriter, r *http.Request) {
 	token, err := a.deps.Bookings.CreateFeed(r.Context(), r.PathValue("resource"))
 	if err != nil {
@@ -91,7 +87,6 @@ type deletedView struct {
 	Deleted int `json:"deleted"`
 }
 
-// deleteFeeds ends all private feeds of a resource.
 func (a *API) deleteFeeds(w http.ResponseWriter, r *http.Request) {
 	n, err := a.deps.Bookings.DeleteFeeds(r.Context(), r.PathValue("resource"))
 	if err != nil {

@@ -9,19 +9,18 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// customer is the actor of customers, who have no account.
+// customer is the actor of customers.
 const customer = "customer"
 
-// access is a booking, and whether its owner or staff asked for it.
+// access is a booking, and whether its owner or staff ask for it.
 type access struct {
 	booking booking.Booking
 	byOwner bool
 }
 
-// requireOwnerOr lets through a customer with the owner token of the booking, and sends a
-// request without a token through guard. A wrong token is answered as a booking that does
-// not exist, so that no answer tells which ids exist. The request's context has the
-// actor.
+// requireOwnerOr lets the owner token through, and sends a request without a token
+// through guard. A wrong token is answered as a booking that does not exist, so that no
+// answer tells which ids exist. The request's context has the actor.
 func (a *API) requireOwnerOr(guard func(http.Handler) http.Handler,
 	h func(http.ResponseWriter, *http.Request, access)) http.Handler {
 	pass := func(w http.ResponseWriter, r *http.Request, actor string, b booking.Booking, err error) {
@@ -50,7 +49,6 @@ func (a *API) requireOwnerOr(guard func(http.Handler) http.Handler,
 	})
 }
 
-// ownerToken reads the token from the header Authorization: Bearer, or from the query.
 func ownerToken(r *http.Request) string {
 	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
 		return strings.TrimSpace(token)
@@ -58,16 +56,15 @@ func ownerToken(r *http.Request) string {
 	return r.URL.Query().Get("token")
 }
 
-// maySeeSessions reports whether the ids of Checkout Sessions may be shown: to customers,
-// and to staff who may renew a link. An id opens the booking's page with its owner's
-// link, which READONLY must not get.
+// maySeeSessions is for customers, and staff who may renew a link: the id of a Checkout
+// Session opens the booking's page with its owner's link, which READONLY must not get.
 func (a *API) maySeeSessions(ctx context.Context) bool {
 	user, staff := a.opts.User(ctx)
 	return !staff || user.Role == roleAdmin || user.Role == roleOps
 }
 
-// cancel cancels a booking: for its owner under its policy, for staff without fee. The
-// refund follows in the background. The body is optional.
+// The owner cancels under the policy, staff without fee. The refund follows in the
+// background. The body is optional.
 func (a *API) cancel(w http.ResponseWriter, r *http.Request, of access) {
 	b, err := readOptionalBody(w, r)
 	if err != nil {
@@ -88,16 +85,15 @@ func (a *API) cancel(w http.ResponseWriter, r *http.Request, of access) {
 	a.writeBooking(w, r, cancelled)
 }
 
-// rescheduledView is a booking at its new time.
 type rescheduledView struct {
 	Booking
-	// Difference is the price of the new time less the amount of the booking, which does
-	// not change. It is not charged.
+	// Difference is the price of the new time less the booking's amount, which does not
+	// change. It is not charged.
 	Difference int64 `json:"difference"`
 }
 
-// reschedule moves a booking to another time: for its owner under its policy, for staff
-// always. The new slot is taken and the old one freed together.
+// The owner moves under the policy, staff always. The new slot is taken and the old one
+// freed together.
 func (a *API) reschedule(w http.ResponseWriter, r *http.Request, of access) {
 	b, err := readBody(w, r)
 	if err != nil {
@@ -135,13 +131,12 @@ func (a *API) reschedule(w http.ResponseWriter, r *http.Request, of access) {
 	writeJSON(w, http.StatusOK, rescheduledView{v, moved.Difference.Minor})
 }
 
-// linkView is the link of a booking for its customer.
 type linkView struct {
 	URL   string `json:"url"`
 	Token string `json:"token"`
 }
 
-// renewLink makes a new owner token and ends all earlier ones.
+// renewLink ends all earlier links.
 func (a *API) renewLink(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	token, err := a.deps.Bookings.RenewOwnerToken(r.Context(), id)

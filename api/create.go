@@ -16,13 +16,12 @@ type Booked struct {
 	ID string `json:"id"`
 	// Number is booking.Booking.Number.
 	Number string `json:"number"`
-	// URL is where to send the customer: Stripe's page, or the booking's own page when
-	// nothing is to pay.
+	// URL is Stripe's page, or the booking's own if nothing is to pay.
 	URL             string         `json:"url"`
 	StripeSessionID string         `json:"stripeSessionId"`
 	Status          booking.Status `json:"status"`
 	ExpiresAt       time.Time      `json:"expiresAt"`
-	// Token is the owner token, which only the customer may have.
+	// Token is the owner token, for the customer only.
 	Token string `json:"token"`
 }
 
@@ -34,7 +33,7 @@ func BookedOf(b payments.Booked) Booked {
 	}
 }
 
-// create holds a slot and makes its Checkout Session. The price is the resource's.
+// The price is the resource's.
 func (a *API) create(status int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		req, b, err := a.readHoldRequest(w, r)
@@ -54,11 +53,10 @@ func (a *API) create(status int) http.HandlerFunc {
 	}
 }
 
-// keyPrefix separates the idempotency keys of API clients from those of the embedder.
+// keyPrefix separates API clients' idempotency keys from the embedder's.
 const keyPrefix = "api:"
 
-// readHoldRequest reads the body of POST /api/bookings. A field that cannot be read is a
-// problem of the body, and has a value that booking refuses.
+// readHoldRequest gives a field that cannot be read a value that booking refuses.
 func (a *API) readHoldRequest(w http.ResponseWriter, r *http.Request) (booking.HoldRequest, *body, error) {
 	b, err := readBody(w, r)
 	if err != nil {

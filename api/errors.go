@@ -13,17 +13,16 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// Error is the body of every error answer, with its status. It never contains the text of
-// the error that it was made of.
+// Error is every error answer. It never has the text of the error that it was made of.
 type Error struct {
 	// Status is the HTTP status.
 	Status int `json:"-"`
-	// RetryAfter is sent as the header of this name, in whole seconds; 0 sends none.
+	// RetryAfter is a header, in whole seconds; 0 sends none.
 	RetryAfter time.Duration `json:"-"`
-	// Code is one of those in docs/api.md.
+	// Code is one of docs/api.md.
 	Code      string `json:"error"`
 	RequestID string `json:"requestId"`
-	// Fields are the problems of a validation error by field.
+	// Fields are a validation error's problems.
 	Fields map[string]string `json:"fields,omitempty"`
 	// Message is a sentence for the customer; with payment_refused only.
 	Message string `json:"message,omitempty"`
@@ -37,13 +36,13 @@ func (e Error) Write(w http.ResponseWriter) {
 	writeJSON(w, e.Status, e)
 }
 
-// errNotFound does not tell a booking that does not exist from another customer's.
+// errNotFound is a booking that does not exist, or another customer's.
 var errNotFound = errors.New("not found")
 
 const paymentRefused = "This cannot be paid online at the moment, and trying again will not help. " +
 	"Nothing was charged and nothing is booked. Please contact us."
 
-// errorCodes maps errors to answers; the first match counts.
+// The first match counts.
 var errorCodes = []struct {
 	err    error
 	status int
@@ -65,8 +64,8 @@ var errorCodes = []struct {
 }
 
 // ErrorOf returns the answer to an error of booking or payments, wrapped or not, without
-// a RequestID. known is false for any other error, such as one of the database or a
-// timeout: the answer is then 503 unavailable, and the error should be logged.
+// a RequestID. For any other, such as a database error or a timeout, known is false and
+// the answer 503 unavailable: log the error.
 func ErrorOf(err error) (e Error, known bool) {
 	var invalid *booking.ValidationError
 	var status *booking.StatusError
@@ -112,7 +111,7 @@ func ErrorOf(err error) (e Error, known bool) {
 
 func errorWith(status int, code string) Error { return Error{Status: status, Code: code} }
 
-// writeError answers with the code of err, and logs an error without one.
+// writeError logs an error without a code.
 func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	e, known := ErrorOf(err)
 	if !known {

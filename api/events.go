@@ -8,8 +8,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Entry is one event of Stripe in the ledger, without its payload, as GET /payments and
-// `host events` write it.
+// Entry is an event in the ledger, without its payload, as GET /payments and `host
+// events` write it.
 type Entry struct {
 	ID              string          `json:"id"`
 	Type            string          `json:"type"`
@@ -40,7 +40,6 @@ func EntryOf(e webhook.Entry) Entry {
 	}
 }
 
-// events lists the events of Stripe, newest first.
 func (a *API) events(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	limit, err := readLimit(query)

@@ -10,7 +10,7 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// zones caches the time zones of resources for one answer.
+// zones caches time zones for one answer.
 type zones map[string]*time.Location
 
 func (a *API) zone(ctx context.Context, cached zones, resource string) (*time.Location, error) {
@@ -34,7 +34,7 @@ func (a *API) view(ctx context.Context, cached zones, b booking.Booking) (Bookin
 	return BookingOf(b, zone), nil
 }
 
-// get returns one booking with its payment, to its owner or to staff.
+// get is for the owner or staff.
 func (a *API) get(w http.ResponseWriter, r *http.Request, of access) {
 	a.writeBooking(w, r, of.booking)
 }
@@ -48,7 +48,7 @@ func (a *API) writeBooking(w http.ResponseWriter, r *http.Request, b booking.Boo
 	writeJSON(w, http.StatusOK, v)
 }
 
-// detail is a booking with its payment and the terms of its cancellation.
+// detail has the payment and the terms of a cancellation.
 func (a *API) detail(ctx context.Context, b booking.Booking) (Booking, error) {
 	zone, err := a.zone(ctx, zones{}, b.ResourceID)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// page is a list that comes in one page, or in pages without a total.
+// page is one of a list without a total.
 type page[T any] struct {
 	Items []T       `json:"items"`
 	Meta  *pageMeta `json:"meta,omitempty"`
@@ -20,31 +20,28 @@ type page[T any] struct {
 
 type pageMeta struct {
 	Count int `json:"count"`
-	// Next is the value of before for the next page; absent on the last.
+	// Next is before of the next page; absent on the last.
 	Next string `json:"next,omitempty"`
 }
 
-// bookingList is a page of bookings.
 type bookingList struct {
 	Items []Booking       `json:"items"`
 	Meta  bookingListMeta `json:"meta"`
 }
 
 type bookingListMeta struct {
-	// Count is the number of items on this page. A page that is not the last may be
-	// short, or empty.
+	// Count is of this page. One that is not the last may be short, or empty.
 	Count int `json:"count"`
-	// Next is the value of after for the next page, with the same order and filters;
-	// absent on the last.
+	// Next is after of the next page, with the same order and filters; absent on the
+	// last.
 	Next string `json:"next,omitempty"`
-	// Total is the number on all pages, as far as they were counted; only with
-	// total=true.
+	// Total is the number on all pages, as far as counted; with total=true.
 	Total *int `json:"total,omitempty"`
-	// TotalIsMore reports that there are more than were counted.
+	// TotalIsMore: there are more than were counted.
 	TotalIsMore *bool `json:"totalIsMore,omitempty"`
 }
 
-// list returns bookings, by default the newest first.
+// By default the newest first.
 func (a *API) list(w http.ResponseWriter, r *http.Request) {
 	opts, total, err := a.readList(r.Context(), r.URL.Query())
 	if err != nil {
@@ -78,7 +75,7 @@ func (a *API) list(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, answer)
 }
 
-// listParameters are the parameters of a list. Only status may be repeated.
+// Only status may be repeated.
 var listParameters = map[string]bool{
 	"after": true, "customer": true, "from": true, "kind": true, "limit": true, "number": true, "order": true, "reference": true,
 	"resource": true, "status": true, "to": true, "total": true,
@@ -133,7 +130,7 @@ func (a *API) readList(ctx context.Context, values url.Values) (opts booking.Lis
 	return opts, total, q.err()
 }
 
-// listZone is the zone of dates in the query: that of the resource, or UTC.
+// listZone is for dates: the resource's, or UTC.
 func (a *API) listZone(ctx context.Context, resource string) (*time.Location, error) {
 	if resource == "" {
 		return time.UTC, nil

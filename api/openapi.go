@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// openAPI describes all routes without a prefix. It is written by hand; tests compare it
-// with the routes, types, codes and real answers. See docs/DECISIONS/0044.
+// openAPI describes all routes without a prefix, by hand; tests compare it with the
+// routes, types, codes and real answers. See docs/DECISIONS/0044.
 //
 //go:embed openapi.json
 var openAPI []byte
 
-// describe makes the document of this API: with its prefix, its version, and only the
-// routes that it has.
+// describe adds the prefix and version, and leaves out routes that this API does not
+// have.
 func (a *API) describe() error {
 	var doc struct {
 		OpenAPI    string                                `json:"openapi"`
@@ -55,11 +55,9 @@ func (a *API) describe() error {
 	return nil
 }
 
-// OpenAPI returns the OpenAPI 3.1 document of the routes, as JSON. It must not be
-// changed.
+// OpenAPI returns the OpenAPI 3.1 document as JSON. It must not be changed.
 func (a *API) OpenAPI() []byte { return a.document }
 
-// serveOpenAPI returns the document, with an ETag.
 func (a *API) serveOpenAPI(w http.ResponseWriter, r *http.Request) {
 	sum := sha256.Sum256(a.document)
 	w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)

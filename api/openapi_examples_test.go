@@ -17,7 +17,7 @@ import (
 
 var exampleDate = regexp.MustCompile(`2026-12-(\d\d)`)
 
-// ahead moves the dates of the document's examples into the coming days.
+// ahead moves the examples' dates into the coming days.
 func ahead(text string) string {
 	return exampleDate.ReplaceAllStringFunc(text, func(date string) string {
 		day, _ := strconv.Atoi(strings.TrimPrefix(date, "2026-12-"))
@@ -90,7 +90,6 @@ func (w *answers) exampleTarget(path string, op *openapi.Operation) (target stri
 	return path, header
 }
 
-// withoutDatabase asks each operation that needs the database.
 func (w *answers) withoutDatabase() {
 	b := w.book("studio", instant(8, 10))
 	feed, err := w.store.CreateFeed(w.t.Context(), "studio")

@@ -25,7 +25,6 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// described returns the document of an API.
 func described(t *testing.T, a *api.API) *openapi.Document {
 	t.Helper()
 	doc, err := openapi.Parse(a.OpenAPI())
@@ -127,7 +126,6 @@ func TestOpenAPI_EnumsAreTheConstants(t *testing.T) {
 	}
 }
 
-// constants returns the values of a package's constants of a string type.
 func constants(t *testing.T, dir, typ string) (values []string) {
 	t.Helper()
 	for _, file := range parse(t, dir) {
@@ -150,7 +148,6 @@ func constants(t *testing.T, dir, typ string) (values []string) {
 	return values
 }
 
-// parse reads the source of a package without its tests.
 func parse(t *testing.T, dir string) (files []*ast.File) {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
@@ -255,7 +252,6 @@ func TestErrorCodes_AreDocumented(t *testing.T) {
 	require.ElementsMatch(t, all, slices.Collect(maps.Keys(described)), "openapi.json")
 }
 
-// codesOf returns the error codes of a response.
 func codesOf(r *openapi.Response) (codes []string) {
 	for _, content := range r.Content {
 		for _, part := range content.Schema.AllOf {

@@ -16,7 +16,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/ratelimit"
 )
 
-// maxBody is the largest body that is read, in bytes.
+// maxBody is in bytes.
 const maxBody = 64 << 10
 
 var (
@@ -25,14 +25,14 @@ var (
 	errBody      = errors.New("the body is not one JSON object")
 )
 
-// body is a JSON object whose fields are read one by one, so that all problems are found.
+// body's fields are read one by one, so that all problems are found.
 type body struct {
 	rest map[string]json.RawMessage
 	// problems are by field.
 	problems map[string]string
 }
 
-// readOptionalBody is readBody for a body that may be empty or null.
+// The body may be empty or null.
 func readOptionalBody(w http.ResponseWriter, r *http.Request) (*body, error) {
 	if r.ContentLength == 0 {
 		return &body{problems: map[string]string{}}, nil
@@ -48,7 +48,7 @@ func readBody(w http.ResponseWriter, r *http.Request) (*body, error) {
 	return b, err
 }
 
-// readJSON reads a body that is an object or null, with nothing after it.
+// readJSON reads an object or null, with nothing after it.
 func readJSON(w http.ResponseWriter, r *http.Request) (*body, error) {
 	// A form on another site cannot send this media type.
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
@@ -67,8 +67,7 @@ func readJSON(w http.ResponseWriter, r *http.Request) (*body, error) {
 	return b, nil
 }
 
-// read takes a field out of the body. It returns false if the field is absent, null or
-// not valid.
+// read returns false if the field is absent, null or not valid.
 func (b *body) read(name, kind string, into any) bool {
 	raw, found := b.rest[name]
 	delete(b.rest, name)
@@ -88,8 +87,7 @@ func (b *body) text(name string) string {
 	return s
 }
 
-// count reads the size of a party: 0 if it is absent, and -1, which booking refuses, if
-// it is 0 or not a number.
+// count is 0 if absent, and -1, which booking refuses, if 0 or not a number.
 func (b *body) count(name string) int {
 	n := 0
 	if sent := b.read(name, "a whole number", &n); n == 0 && (sent || b.problems[name] != "") {
@@ -98,15 +96,13 @@ func (b *body) count(name string) int {
 	return n
 }
 
-// end reports the fields that were not read.
 func (b *body) end() {
 	for name := range b.rest {
 		b.problems[name] = "is not known"
 	}
 }
 
-// withProblems returns the problems of the body together with those that booking found,
-// in err, in the fields that could be read.
+// withProblems adds those that booking found, in err, in the fields that could be read.
 func (b *body) withProblems(err error) error {
 	var more *booking.ValidationError
 	if errors.As(err, &more) && (b.problems["date"] != "" || b.problems["time"] != "") {
@@ -115,10 +111,10 @@ func (b *body) withProblems(err error) error {
 	return booking.WithProblems(err, b.problems)
 }
 
-// ClientNetwork returns the network that limits count a client by, for Options.Client and
-// booking.HoldRequest.Client: an IPv4 address, or the /64 of an IPv6 address. address may
-// have a port, as http.Request.RemoteAddr has, which is that of the proxy if there is
-// one. Text that is no address is returned unchanged.
+// ClientNetwork returns what limits count a client by, for Options.Client and
+// booking.HoldRequest.Client: an IPv4 address, or the /64 of an IPv6 one. address may
+// have a port, as http.Request.RemoteAddr, which behind a proxy is the proxy's. Text that
+// is no address is returned unchanged.
 func ClientNetwork(address string) string {
 	if with, err := netip.ParseAddrPort(address); err == nil {
 		address = with.Addr().String()
@@ -126,7 +122,7 @@ func ClientNetwork(address string) string {
 	return ratelimit.Network(address)
 }
 
-// printable reports whether s is 1 to 200 printable ASCII characters.
+// printable: 1 to 200 ASCII characters.
 func printable(s string) bool {
 	for _, c := range []byte(s) {
 		if c < ' ' || c > '~' {
@@ -136,13 +132,13 @@ func printable(s string) bool {
 	return s != "" && len(s) <= 200
 }
 
-// query reads the parameters of a request and collects their problems.
+// query collects the problems of a request's parameters.
 type query struct {
 	values   url.Values
 	problems map[string]string
 }
 
-// instant reads a time, or a date, which means the start of the day so many days later.
+// A date means the start of the day so many days later.
 func (q query) instant(name string, zone *time.Location, days int) time.Time {
 	text := q.values.Get(name)
 	if day, err := booking.ParseDate(text); err == nil {
@@ -175,7 +171,6 @@ func (q query) err() error {
 	return &booking.ValidationError{Fields: q.problems}
 }
 
-// readLimit reads the size of a page: 50 by default.
 func readLimit(query url.Values) (int, error) {
 	if !query.Has("limit") {
 		return 50, nil

@@ -27,8 +27,8 @@ type webhookView struct {
 }
 
 type webhookDetailView struct {
-	// Reasons counts rejected and ignored events by reason, Secrets the verified
-	// deliveries by the position of their signing secret.
+	// Reasons counts rejected and ignored events, Secrets verified deliveries by the
+	// position of their signing secret.
 	Reasons       map[webhook.Reason]int64 `json:"reasons"`
 	Secrets       []int64                  `json:"secrets"`
 	LastProcessed *time.Time               `json:"lastProcessed"`
@@ -40,8 +40,7 @@ type runtimeView struct {
 	Version       string `json:"version"`
 }
 
-// stats returns the counters of this process since its start. Other replicas have their
-// own.
+// stats are of this process since its start.
 func (a *API) stats(w http.ResponseWriter, _ *http.Request) {
 	s := a.deps.Receiver.Stats()
 	writeJSON(w, http.StatusOK, statsView{

@@ -13,7 +13,6 @@ import (
 	"github.com/booking-platform/booking-platform/booking"
 )
 
-// calendar parses an answer with another library.
 func (a answer) calendar(t *testing.T) *ical.Calendar {
 	t.Helper()
 	require.Equal(t, http.StatusOK, a.status, a.body)
@@ -32,7 +31,6 @@ func requireNotFound(t *testing.T, a answer) {
 	require.Empty(t, a.header.Get("Content-Disposition"))
 }
 
-// unfolded joins the folded lines of a calendar file.
 func unfolded(file string) string { return strings.ReplaceAll(file, "\r\n ", "") }
 
 var calendarLink = regexp.MustCompile(`href="([^"]+)">Add to your calendar`)

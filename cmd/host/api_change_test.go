@@ -12,7 +12,6 @@ import (
 	"github.com/booking-platform/booking-platform/payments"
 )
 
-// terms is the cancellation in the API.
 type terms struct {
 	Allowed          bool
 	FreeUntil, Until *time.Time
@@ -30,7 +29,6 @@ func day(hour int) time.Time {
 	return time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, 3).Add(time.Duration(hour) * time.Hour)
 }
 
-// book holds a slot, and pays if asked to.
 func (c *client) book(resource string, start time.Time, paid bool) created {
 	c.t.Helper()
 	a := c.post("/api/bookings", wish(start.Format(time.RFC3339), m{"resource": resource}))
@@ -44,7 +42,6 @@ func (c *client) book(resource string, start time.Time, paid bool) created {
 	return b
 }
 
-// act posts to a route of a booking as its owner.
 func (c *client) act(b created, what string, body any) answer {
 	c.t.Helper()
 	return c.post("/api/bookings/"+b.ID+"/"+what, body, "Authorization", "Bearer "+b.Token)

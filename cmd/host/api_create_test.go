@@ -19,7 +19,6 @@ type created struct {
 	ExpiresAt                               time.Time
 }
 
-// shown is a booking in the API.
 type shown struct {
 	ID, Resource, Start, End, Status, Currency, FirstName, LastName, Email string
 	Party                                                                  int

@@ -14,7 +14,6 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// refusedForHolds requires a 429 of the limit of holds.
 func (a answer) refusedForHolds(t *testing.T) {
 	t.Helper()
 	require.Equal(t, http.StatusTooManyRequests, a.status, a.body)
@@ -109,7 +108,6 @@ func TestHolds_PerAddressBehindProxy(t *testing.T) {
 	}
 }
 
-// refusedForRate requires a 429 of the limit per minute.
 func (a answer) refusedForRate(t *testing.T) {
 	t.Helper()
 	require.Equal(t, http.StatusTooManyRequests, a.status, a.body)

@@ -24,7 +24,6 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// examined runs `host doctor --json` and returns its findings by name.
 func examined(t *testing.T, environ map[string]string,
 	args ...string) (status int, found map[doctor.Name]doctor.Finding, stderr string) {
 	t.Helper()

@@ -78,7 +78,6 @@ func TestPayment_ParkedIsRefundedInParts(t *testing.T) {
 	require.Contains(t, run("retry", refundIn(part)), "succeeded", "made already")
 }
 
-// refundIn returns the id of the first refund in the output.
 func refundIn(out string) string {
 	return regexp.MustCompile(`(?m)^[0-9a-f]{8}-[0-9a-f-]+`).FindString(out)
 }

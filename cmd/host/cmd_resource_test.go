@@ -13,7 +13,6 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// applyText runs `host resource apply` on a text.
 func applyText(t *testing.T, environ map[string]string, text string,
 	args ...string) (status int, stdout, stderr string) {
 	t.Helper()

@@ -12,7 +12,6 @@ import (
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
-// userCommand runs `host user …` with this standard input.
 func userCommand(t *testing.T, environ map[string]string, in string,
 	args ...string) (status int, stdout, stderr string) {
 	t.Helper()

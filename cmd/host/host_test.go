@@ -34,19 +34,18 @@ const (
 	adminPassword = "correct horse battery"
 )
 
-// running is a host in this process with its own port and database.
+// running is a host in this process.
 type running struct {
 	*host.Host
-	t   *testing.T
-	db  *sql.DB
-	log *logBook
-	// stop shuts the host down and returns the error of serve.
+	t    *testing.T
+	db   *sql.DB
+	log  *logBook
 	stop func() error
 	// failing is set by a test that expects an error of serve.
 	failing bool
 }
 
-// startHost starts a host; environ overrides its environment.
+// environ overrides the host's environment.
 func startHost(t *testing.T, environ map[string]string) *running {
 	t.Helper()
 	url := environ["DATABASE_URL"]
@@ -122,7 +121,6 @@ func (r *running) client() *client {
 	}}
 }
 
-// admin is a client with a session of an ADMIN.
 func (r *running) admin() *client {
 	r.t.Helper()
 	c := r.client()
@@ -154,7 +152,6 @@ func (a answer) into(t *testing.T, v any) {
 	require.NoError(t, json.Unmarshal([]byte(a.body), v), a.body)
 }
 
-// code returns the error code and the fields of a JSON answer.
 func (a answer) code(t *testing.T) (code string, fields map[string]string) {
 	t.Helper()
 	var e struct {
@@ -206,7 +203,7 @@ func (c *client) post(path string, body any, header ...string) answer {
 // m is a JSON object.
 type m map[string]any
 
-// wish is a valid body of POST /api/bookings, with changes; nil removes a field.
+// wish is POST /api/bookings, with changes; nil removes a field.
 func wish(start string, changes m) m {
 	body := m{"start": start, "firstName": "Ada", "lastName": "Lovelace", "email": "ada@example.com"}
 	for name, value := range changes {
@@ -217,13 +214,12 @@ func wish(start string, changes m) m {
 	return body
 }
 
-// slot returns the start of the nth free slot of the sample resource from tomorrow on.
+// slot is the nth free one of the sample resource from tomorrow on.
 func (c *client) slot(n int) string {
 	c.t.Helper()
 	return c.slotOf("studio", n)
 }
 
-// slotOf is slot for any resource.
 func (c *client) slotOf(resource string, n int) string {
 	c.t.Helper()
 	var slots struct{ Items []struct{ Start string } }
@@ -232,7 +228,6 @@ func (c *client) slotOf(resource string, n int) string {
 	return slots.Items[n].Start
 }
 
-// count returns the number of rows of a table.
 func (r *running) count(table string) (n int) {
 	r.t.Helper()
 	require.NoError(r.t, r.db.QueryRow(`SELECT count(*) FROM booking_platform.`+table).Scan(&n))
@@ -267,7 +262,6 @@ type dbProxy struct {
 	frozen chan struct{}
 }
 
-// newDBProxy returns the proxy and the URL through it.
 func newDBProxy(t *testing.T, databaseURL string) (*dbProxy, string) {
 	t.Helper()
 	u, err := url.Parse(databaseURL)
@@ -297,7 +291,6 @@ func (p *dbProxy) serve() {
 	}
 }
 
-// keep registers a connection, unless the database is down.
 func (p *dbProxy) keep(client, server net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

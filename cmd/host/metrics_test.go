@@ -23,14 +23,13 @@ import (
 // onOwnPort sets METRICS_ADDR to a port that the system chooses.
 var onOwnPort = map[string]string{"METRICS_ADDR": "127.0.0.1:0"}
 
-// sample is one line of a scrape.
 type sample struct {
 	name   string
 	labels map[string]string
 	value  float64
 }
 
-// scraped is a scrape: the samples, and the types of the families.
+// scraped has the samples, and the families' types.
 type scraped struct {
 	samples []sample
 	types   map[string]string
@@ -41,7 +40,6 @@ var (
 	labelPair  = regexp.MustCompile(`([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"`)
 )
 
-// scrape reads the metrics in the text format.
 func (c *client) scrape() scraped {
 	c.t.Helper()
 	a := c.get(c.MetricsURL())
@@ -70,7 +68,7 @@ func (c *client) scrape() scraped {
 	return s
 }
 
-// value returns the sample with that name and these labels, among others.
+// value returns the sample with that name and, among others, these labels.
 func (s scraped) value(t *testing.T, name string, labels ...string) (v float64, ok bool) {
 	t.Helper()
 	for _, one := range s.samples {
@@ -238,7 +236,6 @@ func TestMetrics_AddressInUse(t *testing.T) {
 	require.Empty(t, off.MetricsURL())
 }
 
-// rule is an alert in ops/alerts.yml.
 type rule struct {
 	Alert, Expr, For    string
 	Labels, Annotations map[string]string
@@ -257,7 +254,6 @@ func alerts(t *testing.T) (all []rule) {
 	return all
 }
 
-// panel is a panel of ops/grafana-dashboard.json.
 type panel struct {
 	ID          int
 	Type, Title string

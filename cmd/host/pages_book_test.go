@@ -31,7 +31,6 @@ func first(t *testing.T, pattern *regexp.Regexp, page string) string {
 // soon is a day whose slots do not begin while a test runs, in any time zone.
 func soon() string { return time.Now().AddDate(0, 0, 2).Format(time.DateOnly) }
 
-// form posts a form as a browser does.
 func (c *client) form(path string, values url.Values) answer {
 	c.t.Helper()
 	return c.do(http.MethodPost, path, "application/x-www-form-urlencoded", strings.NewReader(values.Encode()),

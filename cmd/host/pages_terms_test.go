@@ -16,7 +16,6 @@ import (
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 )
 
-// wordsOf returns the text of a page without tags.
 func wordsOf(body string) string {
 	body = body[strings.Index(body, "<main"):]
 	text := regexp.MustCompile(`<[^>]*>`).ReplaceAllString(body, " ")
@@ -160,7 +159,6 @@ func TestTerms_EveryStatusAndPayment(t *testing.T) {
 	require.Equal(t, 6*len(payments), seen)
 }
 
-// contested is a booking with a disputed payment in the API.
 type contested struct {
 	Status  string
 	Refund  *int64

@@ -10,7 +10,6 @@ import (
 	stripe "github.com/stripe/stripe-go/v76/webhook"
 )
 
-// deliver posts a signed event through a proxy.
 func (r *running) deliver(payload, secret, client string) (status int, retryAfter string) {
 	r.t.Helper()
 	signed := stripe.GenerateTestSignedPayload(&stripe.UnsignedPayload{Payload: []byte(payload), Secret: secret,
