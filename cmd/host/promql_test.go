@@ -22,9 +22,11 @@ func exposed(t *testing.T) (s scraped) {
 	for _, path := range []string{"/book", "/create-checkout-session"} {
 		c.post(path, m{})
 	}
-	_, err := h.db.Exec(`ALTER TABLE booking_platform.offers RENAME TO offers_hidden`)
+	_, err := h.db.Exec(`ALTER TABLE booking_platform.bookings RENAME TO hidden`)
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, c.get("/api/resources").status, http.StatusInternalServerError)
+	require.GreaterOrEqual(t, c.get("/api/resources/studio/availability").status, http.StatusInternalServerError)
+	_, err = h.db.Exec(`ALTER TABLE booking_platform.hidden RENAME TO bookings`)
+	require.NoError(t, err)
 	eventually(t, "the event is read", func() bool {
 		s = c.scrape()
 		_, ok := s.value(t, "booking_webhook_last_processed_timestamp_seconds")

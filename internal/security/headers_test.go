@@ -91,6 +91,7 @@ func securityHeaders(t *testing.T, c *cluster) {
 	// A client that polls may store it, and revalidates.
 	shared["/calendar/"+feed+".ics"] = "private, no-cache"
 	shared["/api/bookings/"+b.ID+"/calendar.ics?token="+b.Token] = "private, no-cache"
+	shared["/api/resources"] = "no-cache"
 	for path, kept := range shared {
 		a := visitor.get(path)
 		check(t, path, a)
@@ -109,7 +110,7 @@ func securityHeaders(t *testing.T, c *cluster) {
 		"/booking/move": 404,
 		"/dashboard":    302, "/nothing/here": 404, "/static/": 404, "/static/nothing": 404, "//": 404,
 		"/%3Cscript%3E": 404, "/webhook": 405, "/book": 405,
-		"/health": 200, "/health/db": 200, "/api/resources": 200, "/api/resources/none/availability": 404,
+		"/health": 200, "/health/db": 200, "/api/resources/none/availability": 404,
 		"/api/resources/" + resource + "/availability?from=x": 400,
 		"/api/bookings/" + b.ID + "?token=" + b.Token:         200, "/api/bookings/" + b.ID: 401, "/api/bookings": 401,
 		"/reservations": 401, "/payments": 401, "/admin/metrics": 401,
