@@ -241,20 +241,6 @@ var changePaths = map[string]struct {
 		_, err = store.Hold(t.Context(), request(halfHour(1)))
 		return err
 	}},
-	"several confirmed": {3, func(t *testing.T, db *sql.DB, store *booking.Store, held booking.Booking) error {
-		other, err := store.Hold(t.Context(), request(held.Start))
-		if err != nil {
-			return err
-		}
-		return inTx(t, db, store, func(tx *booking.Tx) error {
-			ids, err := tx.ConfirmSeveral(t.Context(), []booking.Confirmation{{ID: held.ID, Actor: "stripe:evt_1"},
-				{ID: other.ID, Actor: "stripe:evt_2"}, {ID: held.ResourceID}})
-			if err == nil && len(ids) != 2 {
-				err = fmt.Errorf("confirmed %v", ids)
-			}
-			return err
-		})
-	}},
 	"in a transaction": {7, func(t *testing.T, db *sql.DB, store *booking.Store, held booking.Booking) error {
 		return inTx(t, db, store, func(tx *booking.Tx) error {
 			ctx := t.Context()

@@ -74,6 +74,22 @@ type Options struct {
 	// or completes bookings takes one more for each batch that has any. nil costs
 	// nothing.
 	OnChange func(ctx context.Context, tx HookTx, c Changed) error
+	// OnConfirmSQL does the work of OnChange for the holds that one statement confirms
+	// together, which happens to the events of payments.RegisterBatch alone: it replaces
+	// the calls of OnChange for them, without a round trip. Without it, OnChange makes
+	// each of these events a transaction of its own.
+	//
+	// It is one INSERT without parameters that reads the table confirmed, one row for each
+	// booking: booking_id and resource_id (uuid), reference, email and actor (text) and at
+	// (timestamptz), which are those of OnChange's Changed. Like
+	//
+	//	INSERT INTO shop.mails (booking_id, kind) SELECT c.booking_id, 'confirmed' FROM confirmed c
+	//
+	// It sees other tables, also the bookings, as they were before the statement. It must
+	// not change this module's bookings, payments and events. If it fails, nothing is
+	// confirmed, and the events are handled one by one with OnChange. It requires
+	// OnChange, which is called for all other changes.
+	OnConfirmSQL string
 	// OnStep observes the steps of [Store.Run], "booking.ReleaseExpired",
 	// "booking.CompletePast" and "booking.ErasePast": the duration and the number of
 	// bookings changed. It must be safe for concurrent use. May be nil.
@@ -95,6 +111,7 @@ type Store struct {
 	completeAfter time.Duration
 	onStep        periodic.Observer
 	onChange      func(context.Context, HookTx, Changed) error
+	onConfirmSQL  string
 	// sideTxTimeout is maxSideTx, except in tests.
 	sideTxTimeout time.Duration
 
@@ -124,6 +141,9 @@ func New(db *sql.DB, opts Options) (*Store, error) {
 	if opts.PersonalDataFor < 0 {
 		err = errors.Join(err, errors.New("PersonalDataFor must not be negative"))
 	}
+	if opts.OnConfirmSQL != "" && opts.OnChange == nil {
+		err = errors.Join(err, errors.New("OnConfirmSQL requires OnChange"))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("booking: new store: %w", err)
 	}
@@ -138,6 +158,7 @@ func New(db *sql.DB, opts Options) (*Store, error) {
 	return &Store{
 		db: db, single: single, log: opts.Logger, holdLimits: limits,
 		secrets: secrets, completeAfter: opts.CompleteAfter, onStep: opts.OnStep, onChange: opts.OnChange,
+		onConfirmSQL:  opts.OnConfirmSQL,
 		lists:         resourceLists{turn: make(chan struct{}, 1)},
 		sideTxTimeout: maxSideTx, personalDataFor: opts.PersonalDataFor, keepPersonalData: opts.KeepPersonalData,
 	}, nil

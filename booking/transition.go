@@ -2,7 +2,6 @@ package booking
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -130,9 +129,8 @@ func (t transition) step(ctx context.Context, s *Store, q Querier, id string, ar
 var confirm = transition{
 	op: "confirm", from: []Status{StatusPending}, settled: StatusConfirmed, hold: true, clock: true,
 	sql: recorded(`
-    UPDATE booking_platform.bookings b SET status = 'confirmed', updated_at = statement_timestamp()
-    WHERE b.id = $1::uuid AND b.status = 'pending'
-      AND LEAST(b.hold_expires_at, lower(b.during)) > statement_timestamp()`, `'pending'`),
+    UPDATE booking_platform.bookings b SET `+confirmedSQL+`
+    WHERE b.id = $1::uuid AND b.status = 'pending' AND `+inTimeSQL, `'pending'`),
 }
 
 // Confirm confirms a hold. A confirmed booking is returned unchanged. The errors are
@@ -146,7 +144,7 @@ func (s *Store) Confirm(ctx context.Context, id string) (Booking, error) {
 var confirmLate = transition{
 	op: "confirm", from: []Status{StatusPending}, settled: StatusConfirmed, hold: true,
 	sql: recorded(`
-    UPDATE booking_platform.bookings b SET status = 'confirmed', updated_at = statement_timestamp()
+    UPDATE booking_platform.bookings b SET `+confirmedSQL+`
     WHERE b.id = $1::uuid AND b.status = 'pending' AND lower(b.during) > statement_timestamp()`, `'pending'`),
 	refused: func(row bookingRow) error {
 		if row.Begun {
@@ -199,84 +197,56 @@ func extendTo(ctx context.Context, s *Store, run runner, id string, until time.T
 	return extend.do(ctx, s, run, id, until.UTC())
 }
 
-// Confirmation names a booking to confirm, and the actor; see [WithActor].
-type Confirmation struct {
-	ID    string `json:"id"`
-	Actor string `json:"actor"`
-}
-
-// confirmSeveralSQL returns returned of the changed bookings b.
+// ConfirmSQL is [Store.Confirm] of several holds as parts of a larger statement, which
+// commits them together with the caller's own changes in one round trip; package payments
+// settles events with it. Lock and Confirm are common table expressions without WITH, to
+// be used in this order, with the caller's between them:
 //
-// SKIP LOCKED: it never waits for a lock, and so is part of no deadlock.
-func confirmSeveralSQL(stored, returned string) string {
-	return `
-WITH wanted AS MATERIALIZED (
-    SELECT w.id, w.actor FROM jsonb_to_recordset($1::jsonb) AS w(id uuid, actor text)
-), locked AS MATERIALIZED (
-    SELECT b.id FROM booking_platform.bookings b
-    WHERE b.id IN (SELECT w.id FROM wanted w) AND b.status = 'pending'
-        AND LEAST(b.hold_expires_at, lower(b.during)) > statement_timestamp()
-    FOR NO KEY UPDATE OF b SKIP LOCKED
-), changed AS (
-    UPDATE booking_platform.bookings b SET status = 'confirmed', updated_at = statement_timestamp()
-    FROM locked l WHERE b.id = l.id AND b.status = 'pending'
-      AND LEAST(b.hold_expires_at, lower(b.during)) > statement_timestamp()
-    RETURNING ` + stored + `
-), recorded AS (` + recordSQL + `
-    SELECT c.id, 'pending', 'confirmed', NULL, NULL, w.actor, '' FROM changed c JOIN wanted w ON w.id = c.id
-)
-SELECT ` + returned + ` FROM changed b`
+//   - Lock reads wanted(booking_id uuid, actor text), at most one row for each booking, and
+//     defines held(booking_id uuid): those of them that are holds in time, locked FOR NO
+//     KEY UPDATE. It leaves out what another transaction has locked, so it never waits.
+//   - Confirm reads granted(booking_id uuid, actor text), a part of held, and defines
+//     confirmed(booking_id, resource_id uuid, reference, email, actor text, at
+//     timestamptz), with an entry in the history of each. It also runs
+//     Options.OnConfirmSQL.
+//
+// The statement must fail if granted has a booking that confirmed has not. It needs READ
+// COMMITTED, or is refused with 40001 when a row has changed.
+type ConfirmSQL struct {
+	Lock, Confirm string
 }
 
-var (
-	confirmSeveralIDsSQL  = confirmSeveralSQL(`b.id`, `b.id::text AS id`)
-	confirmSeveralRowsSQL = confirmSeveralSQL(storedColumns, bookingColumns)
+const (
+	// inTimeSQL is true of a hold b that can be confirmed.
+	inTimeSQL = `LEAST(b.hold_expires_at, lower(b.during)) > statement_timestamp()`
+	// confirmedSQL sets a booking to confirmed.
+	confirmedSQL = `status = 'confirmed', updated_at = statement_timestamp()`
+
+	lockHoldsSQL = `
+held AS MATERIALIZED (
+    SELECT b.id AS booking_id FROM booking_platform.bookings b
+    WHERE b.id IN (SELECT w.booking_id FROM wanted w) AND b.status = 'pending' AND ` + inTimeSQL + `
+    FOR NO KEY UPDATE OF b SKIP LOCKED
+)`
+	confirmHeldSQL = `
+confirmed AS (
+    UPDATE booking_platform.bookings b SET ` + confirmedSQL + `
+    FROM granted g WHERE b.id = g.booking_id AND b.status = 'pending' AND ` + inTimeSQL + `
+    RETURNING b.id AS booking_id, b.resource_id, b.reference, b.email, g.actor, b.updated_at AS at
+), confirmed_history AS (` + recordSQL + `
+    SELECT c.booking_id, 'pending', 'confirmed', NULL, NULL, c.actor, '' FROM confirmed c
+)`
 )
 
-// ConfirmSeveral confirms those bookings that are unexpired holds, and returns their ids.
-// It skips the others, including those locked by another transaction. The confirmed ones
-// stay locked until the transaction ends. One round trip.
-func (t *Tx) ConfirmSeveral(ctx context.Context, wanted []Confirmation) ([]string, error) {
-	valid := make([]Confirmation, 0, len(wanted))
-	named := map[string]int{}
-	for _, w := range wanted {
-		w.ID = strings.ToLower(w.ID)
-		named[w.ID]++
-		if isID(w.ID) {
-			valid = append(valid, w)
-		}
+// ConfirmSQL returns the parts of a statement that confirms several holds. It returns
+// false if Options.OnChange has to be told about each, and there is no OnConfirmSQL.
+func (s *Store) ConfirmSQL() (ConfirmSQL, bool) {
+	parts := ConfirmSQL{Lock: lockHoldsSQL, Confirm: confirmHeldSQL}
+	if s.onConfirmSQL != "" {
+		parts.Confirm += `, confirmed_told AS (` + s.onConfirmSQL + `
+)`
 	}
-	once := valid[:0]
-	for _, w := range valid {
-		if named[w.ID] == 1 {
-			once = append(once, w)
-		}
-	}
-	if len(once) == 0 {
-		return nil, nil
-	}
-	// Strings cannot fail.
-	text, _ := json.Marshal(once)
-	query := confirmSeveralIDsSQL
-	if t.store.onChange != nil {
-		query = confirmSeveralRowsSQL
-	}
-	rows, err := selectAll[bookingRow](ctx, t.q, query, string(text))
-	if err != nil {
-		return nil, wrap(ctx, "confirm several", err)
-	}
-	ids := make([]string, len(rows))
-	for n, row := range rows {
-		ids[n] = row.ID
-		if t.store.onChange == nil {
-			continue
-		}
-		actor := once[slices.IndexFunc(once, func(w Confirmation) bool { return w.ID == row.ID })].Actor
-		if _, err := (changedRow{StatusPending, row}).tell(ctx, t.store, t.q, nil, actor, ""); err != nil {
-			return nil, wrap(ctx, "confirm several", err)
-		}
-	}
-	return ids, nil
+	return parts, s.onChange == nil || s.onConfirmSQL != ""
 }
 
 var release = transition{

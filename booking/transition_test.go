@@ -3,7 +3,8 @@ package booking_test
 import (
 	"context"
 	"database/sql"
-	"strings"
+	"encoding/json"
+	"errors"
 	"testing"
 	"time"
 
@@ -261,22 +262,82 @@ func TestConfirm_SlotHasBegun(t *testing.T) {
 			require.ErrorIs(t, err, booking.ErrHoldExpired)
 			_, err = tx.ConfirmLate(t.Context(), held.ID)
 			require.ErrorIs(t, err, booking.ErrSlotGone)
-			confirmed, err := tx.ConfirmSeveral(t.Context(), []booking.Confirmation{{ID: held.ID}})
-			require.Empty(t, confirmed)
-			return err
+			return nil
 		}))
+		confirmed, err := confirmTogether(t, db, store, map[string]string{held.ID: ""})
+		require.NoError(t, err)
+		require.Empty(t, confirmed)
 		require.Equal(t, before, allRows(t, db))
 	})
 }
 
-func TestConfirmSeveral_SkipsOthersAndLocked(t *testing.T) {
+// confirmTogether confirms the bookings, with their actors, by Store.ConfirmSQL.
+func confirmTogether(t *testing.T, q booking.Querier, store *booking.Store,
+	actors map[string]string) (confirmed []string, err error) {
+	t.Helper()
+	parts, ok := store.ConfirmSQL()
+	require.True(t, ok)
+	wanted, err := json.Marshal(actors)
+	require.NoError(t, err)
+	rows, err := q.QueryContext(t.Context(), `WITH wanted AS MATERIALIZED (
+		SELECT j.key::uuid AS booking_id, j.value AS actor FROM jsonb_each_text($1::jsonb) AS j
+	), `+parts.Lock+`, granted AS (
+		SELECT w.booking_id, w.actor FROM wanted w JOIN held h ON h.booking_id = w.booking_id
+	), `+parts.Confirm+`
+	SELECT c.booking_id::text FROM confirmed c JOIN booking_platform.bookings b ON b.id = c.booking_id
+	WHERE c.resource_id = b.resource_id AND c.reference = b.reference AND c.email = b.email
+		AND c.at = statement_timestamp()`, string(wanted))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		require.NoError(t, rows.Scan(&id))
+		confirmed = append(confirmed, id)
+	}
+	return confirmed, errors.Join(rows.Err(), rows.Close())
+}
+
+// OnConfirmSQL replaces OnChange; an error of it undoes the statement.
+func TestConfirmSQL_OnConfirmSQL(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	hook := func(context.Context, booking.HookTx, booking.Changed) error { return nil }
+	store, err := booking.New(db, booking.Options{OnChange: hook})
+	require.NoError(t, err)
+	_, ok := store.ConfirmSQL()
+	require.False(t, ok)
+	_, err = booking.New(db, booking.Options{OnConfirmSQL: "SELECT 1"})
+	require.ErrorContains(t, err, "OnConfirmSQL requires OnChange")
+
+	exec(t, db, `CREATE TABLE public.mails (booking_id uuid UNIQUE, text text)`)
+	store, err = booking.New(db, booking.Options{OnChange: hook, OnConfirmSQL: `
+		INSERT INTO public.mails (booking_id, text)
+		SELECT c.booking_id, c.email || ' ' || c.actor FROM confirmed c`})
+	require.NoError(t, err)
+	create(t, store)
+	first, second := hold(t, store, request(slot(0))), hold(t, store, request(slot(1)))
+	_, err = confirmTogether(t, db, store, map[string]string{first.ID: "a"})
+	require.NoError(t, err)
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM public.mails WHERE booking_id = $1::uuid AND text = $2`,
+		first.ID, first.Customer.Email+" a"))
+	exec(t, db, `INSERT INTO public.mails (booking_id) VALUES ($1::uuid)`, second.ID)
+	_, err = confirmTogether(t, db, store, map[string]string{second.ID: "b"})
+	require.Error(t, err)
+	got, err := store.Get(t.Context(), second.ID)
+	require.NoError(t, err)
+	require.Equal(t, booking.StatusPending, got.Status)
+}
+
+func TestConfirmSQL_SkipsOthersAndLocked(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
 		store := newStore(t, db)
 		create(t, store)
 		plain, other := hold(t, store, request(slot(0))), hold(t, store, request(slot(1)))
-		lapsed, twice, locked, released := hold(t, store, request(slot(2))), hold(t, store, request(slot(3))),
-			hold(t, store, request(slot(4))), hold(t, store, request(slot(5)))
+		lapsed, locked, released := hold(t, store, request(slot(2))), hold(t, store, request(slot(4))),
+			hold(t, store, request(slot(5)))
 		expireHolds(t, db, lapsed.ID)
 		_, err := store.Release(t.Context(), released.ID)
 		require.NoError(t, err)
@@ -286,23 +347,18 @@ func TestConfirmSeveral_SkipsOthersAndLocked(t *testing.T) {
 		_, err = store.Tx(locking).Lock(t.Context(), locked.ID)
 		require.NoError(t, err)
 
-		tx, err := db.BeginTx(t.Context(), nil)
-		require.NoError(t, err)
-		defer func() { _ = tx.Rollback() }()
-		var wanted []booking.Confirmation
-		for _, id := range []string{plain.ID, strings.ToUpper(other.ID), lapsed.ID, twice.ID, strings.ToUpper(twice.ID),
-			locked.ID, released.ID, "no id", "00000000-0000-7000-8000-000000000001"} {
-			wanted = append(wanted, booking.Confirmation{ID: id, Actor: "stripe:evt_" + id})
+		actors := map[string]string{"00000000-0000-7000-8000-000000000001": ""}
+		for _, b := range []booking.Booking{plain, other, lapsed, locked, released} {
+			actors[b.ID] = "stripe:evt_" + b.ID
 		}
-		confirmed, err := store.Tx(tx).ConfirmSeveral(t.Context(), wanted)
+		confirmed, err := confirmTogether(t, db, store, actors)
 		require.NoError(t, err)
 		require.ElementsMatch(t, []string{plain.ID, other.ID}, confirmed)
-		require.NoError(t, tx.Commit())
 		require.NoError(t, locking.Rollback())
 		changes, err := store.History(t.Context(), plain.ID)
 		require.NoError(t, err)
 		require.Equal(t, "stripe:evt_"+plain.ID, changes[len(changes)-1].Actor)
-		for _, b := range []booking.Booking{lapsed, twice, locked} {
+		for _, b := range []booking.Booking{lapsed, locked} {
 			got, err := store.Get(t.Context(), b.ID)
 			require.NoError(t, err)
 			require.Equal(t, booking.StatusPending, got.Status)

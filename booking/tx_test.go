@@ -45,14 +45,9 @@ func TestStoreTx_RefusesPools(t *testing.T) {
 		tx := store.Tx(q)
 		ctx := t.Context()
 		for operation, do := range map[string]func() error{
-			"Hold":        func() error { _, err := tx.Hold(ctx, request(slot(1))); return err },
-			"Confirm":     func() error { _, err := tx.Confirm(ctx, pending.ID); return err },
-			"ConfirmLate": func() error { _, err := tx.ConfirmLate(ctx, pending.ID); return err },
-			"ConfirmSeveral": func() error {
-				_,
-					err := tx.ConfirmSeveral(ctx, []booking.Confirmation{{ID: pending.ID}})
-				return err
-			},
+			"Hold":             func() error { _, err := tx.Hold(ctx, request(slot(1))); return err },
+			"Confirm":          func() error { _, err := tx.Confirm(ctx, pending.ID); return err },
+			"ConfirmLate":      func() error { _, err := tx.ConfirmLate(ctx, pending.ID); return err },
 			"Release":          func() error { _, err := tx.Release(ctx, pending.ID); return err },
 			"Extend":           func() error { _, err := tx.Extend(ctx, pending.ID, slot(0)); return err },
 			"Expire":           func() error { _, err := tx.Expire(ctx, pending.ID); return err },

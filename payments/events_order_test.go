@@ -199,6 +199,7 @@ func TestEvents_AnyOrder(t *testing.T) {
 // PAYMENT and INTENT stand for an existing payment's ids.
 func FuzzEvents(f *testing.F) {
 	all := newWorld(f, setup{capacity: 10000})
+	all.payments.RegisterBatch(all.receiver)
 	types := payments.EventTypes()
 	for i := range types {
 		for _, object := range []string{

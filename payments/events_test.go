@@ -285,7 +285,7 @@ func TestEventTypes_SameAsRegister(t *testing.T) {
 	documented := strings.Split(strings.ReplaceAll(comment, "\n// ", " "), ", ")
 	require.ElementsMatch(t, documented, payments.EventTypes())
 	w := newWorld(t, setup{})
-	none := func(context.Context, webhook.Tx, []webhook.BatchEvent) ([]string, error) { return nil, nil }
+	none := webhook.Batch{Row: func(context.Context, webhook.Event) (any, bool) { return nil, false }, Choose: "x", Apply: "x"}
 	for _, eventType := range payments.EventTypes() {
 		require.NotPanics(t, func() { w.receiver.HandleBatch(eventType, none) }, "%s has a handler", eventType)
 	}

@@ -147,7 +147,7 @@ func ExamplePayments_RefreshSession() {
 	})
 }
 
-// A batch settles the events of a busy endpoint in one transaction.
+// One statement settles the plain events of a busy endpoint.
 func ExamplePayments_RegisterBatch() {
 	pay.Register(receiver)
 	pay.RegisterBatch(receiver)

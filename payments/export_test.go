@@ -2,8 +2,6 @@ package payments
 
 var SessionStatus = (*Payments).sessionStatus
 
-var CompletedBatch = (*Payments).handleCompletedBatch
-
 func EndPause(p *Payments) { p.backoff.steps.Store(0); p.backoff.pages.Store(0) }
 
 var ReadRetryAfter = readRetryAfter

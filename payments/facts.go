@@ -14,23 +14,29 @@ type facts struct {
 	parked, unapplied          string
 }
 
-// The first parking reason is kept and ids are set once. $11 means that the money is
-// decided on: the payment is no longer parked and captured is what was decided on.
-const recordSQL = `
+// recordFactsSQL adds facts f to a payment p; the WHERE clause is the caller's. The first
+// parking reason is kept and ids are set once. decided means that the money is decided on:
+// the payment is no longer parked and captured is what was decided on.
+const recordFactsSQL = `
 UPDATE booking_platform.payments AS p SET
-	stripe_session_id = coalesce(p.stripe_session_id, nullif($2::text, '')),
-	stripe_payment_intent_id = coalesce(p.stripe_payment_intent_id, nullif($3::text, '')),
-	completed = p.completed OR $4::boolean,
-	failed = p.failed OR $5::boolean,
-	expired = p.expired OR $6::boolean,
-	captured_minor = CASE WHEN p.parked AND $11::boolean THEN $7::bigint
-		ELSE GREATEST(p.captured_minor, $7::bigint) END,
-	captured_currency = CASE WHEN p.captured_minor > 0 AND NOT (p.parked AND $11::boolean) THEN p.captured_currency
-		ELSE $9::text END,
-	parked = NOT $11::boolean AND (p.parked OR $8::text <> ''),
-	parked_reason = CASE WHEN $11::boolean THEN '' WHEN p.parked THEN p.parked_reason ELSE $8::text END,
-	unapplied = CASE WHEN p.unapplied = '' THEN $10::text ELSE p.unapplied END,
-	updated_at = statement_timestamp()
+	stripe_session_id = coalesce(p.stripe_session_id, nullif(f.session_id, '')),
+	stripe_payment_intent_id = coalesce(p.stripe_payment_intent_id, nullif(f.intent_id, '')),
+	completed = p.completed OR f.completed,
+	failed = p.failed OR f.failed,
+	expired = p.expired OR f.expired,
+	captured_minor = CASE WHEN p.parked AND f.decided THEN f.captured
+		ELSE GREATEST(p.captured_minor, f.captured) END,
+	captured_currency = CASE WHEN p.captured_minor > 0 AND NOT (p.parked AND f.decided) THEN p.captured_currency
+		ELSE f.currency END,
+	parked = NOT f.decided AND (p.parked OR f.parked <> ''),
+	parked_reason = CASE WHEN f.decided THEN '' WHEN p.parked THEN p.parked_reason ELSE f.parked END,
+	unapplied = CASE WHEN p.unapplied = '' THEN f.unapplied ELSE p.unapplied END,
+	updated_at = statement_timestamp()`
+
+const recordSQL = recordFactsSQL + `
+FROM (SELECT $2::text AS session_id, $3::text AS intent_id, $4::boolean AS completed, $5::boolean AS failed,
+	$6::boolean AS expired, $7::bigint AS captured, $8::text AS parked, $9::text AS currency,
+	$10::text AS unapplied, $11::boolean AS decided) AS f
 WHERE p.id = $1::uuid`
 
 func (e lockedEvent) record(ctx context.Context, f facts) error {

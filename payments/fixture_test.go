@@ -51,6 +51,7 @@ type setup struct {
 	stripe   stripetest.Options
 	opts     payments.Options
 	bookings booking.Options
+	hook     webhook.Options
 	wrap     func(http.Handler) http.Handler
 	price    int64
 	capacity int
@@ -67,7 +68,7 @@ func newWorld(t testing.TB, s setup) *world {
 	s.bookings.OwnerSecrets = s.secrets
 	w.bookings, err = booking.New(w.db, s.bookings)
 	require.NoError(t, err)
-	w.receiver, err = webhook.New(w.db, []string{webhookSecret}, webhook.Options{})
+	w.receiver, err = webhook.New(w.db, []string{webhookSecret}, s.hook)
 	require.NoError(t, err)
 	hook := httptest.NewServer(w.receiver)
 	t.Cleanup(hook.Close)

@@ -1,6 +1,7 @@
 package payments_test
 
 import (
+	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -42,4 +43,17 @@ func TestRoundTrips_RefreshSession(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, pay.Applied())
 	require.EqualValues(t, 1, trips.Load()-before)
+}
+
+// A plain payment is settled in one round trip, with the SQL of the hooks too.
+func TestRoundTrips_PlainEvent(t *testing.T) {
+	t.Parallel()
+	db, trips := testdb.Counting(t)
+	w := withOutbox(t, setup{db: db, capacity: 2})
+	first, second := w.checkout(w.hold(0)), w.checkout(w.hold(0))
+	require.Equal(t, http.StatusOK, w.send("evt_1", checkoutCompleted, session(first, nil)))
+	before := trips.Load()
+	require.Equal(t, http.StatusOK, w.send("evt_2", checkoutCompleted, session(second, nil)))
+	require.EqualValues(t, 1, trips.Load()-before)
+	require.Equal(t, []string{"paid"}, w.transitionsOf(second.PaymentID))
 }

@@ -31,8 +31,12 @@ func outbox(ctx context.Context, tx payments.Tx, t payments.Transition) error {
 	return err
 }
 
-// withOutbox is a world with an outbox. It registers batches too, which are not used with
-// a hook.
+// outboxSQL is outbox for plain payments.
+const outboxSQL = `INSERT INTO outbox (kind, payment, line)
+SELECT 'paid', p.payment_id::text, 'paid ' || p.amount_minor || ' of 0: paid confirmed' FROM paid p`
+
+// withOutbox is a world with an outbox, in which plain payments are settled by one
+// statement, unless s has a hook of its own.
 func withOutbox(t *testing.T, s setup) *world {
 	t.Helper()
 	if s.db == nil {
@@ -42,7 +46,7 @@ func withOutbox(t *testing.T, s setup) *world {
 		(id bigserial PRIMARY KEY, kind text, payment text, refund text, line text)`)
 	require.NoError(t, err)
 	if s.opts.OnTransition == nil {
-		s.opts.OnTransition = outbox
+		s.opts.OnTransition, s.opts.OnPaidSQL = outbox, outboxSQL
 	}
 	s.tellsBookings(t)
 	w := newWorld(t, s)
@@ -75,6 +79,8 @@ func (s *setup) tellsBookings(t *testing.T) {
 			string(c.To), c.Actor, c.Reason)
 		return err
 	}
+	s.bookings.OnConfirmSQL = `INSERT INTO told
+		SELECT c.booking_id, c.at, 'pending', 'confirmed', c.actor, '' FROM confirmed c`
 	t.Cleanup(func() {
 		var otherwise int
 		require.NoError(t, s.db.QueryRow(toldOtherwise).Scan(&otherwise))

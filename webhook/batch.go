@@ -2,67 +2,105 @@ package webhook
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
+
+	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
 const (
-	// maxBatchEvents bounds the events of one transaction.
+	// maxBatchEvents bounds the events of one statement.
 	maxBatchEvents = 64
-	// maxBatches bounds the running batches of a type: one works while the other commits.
+	// maxBatches bounds the running statements of a type: one works while the other
+	// commits.
 	maxBatches = 2
 )
 
-// BatchEvent is one event of a batch, with the context of its delivery for [Annotate].
-type BatchEvent struct {
-	Context context.Context
-	Event   Event
+// Batch settles plain events of one type, one or many, with a single SQL statement that
+// commits by itself: one round trip instead of BEGIN, claim, the handler's statements and
+// COMMIT. What is plain is the Batch's to say. Every other event goes to the type's
+// handlers in a transaction of its own, and so does every event of a statement that fails,
+// so both ways must lead to the same state.
+//
+// Choose and Apply are common table expressions, without WITH. The receiver composes
+//
+//	WITH Choose, claimed AS (…), Apply SELECT …
+//
+// where claimed(event_id text) are the events of chosen that had no row in the ledger and
+// have one now. The statement sees the tables as they were when it began; a row that it
+// has locked, and one that it updates, is looked at again. $1 and $2 are the receiver's.
+//
+//   - Choose reads $3::jsonb, the array of what Row returned, and defines chosen(event_id
+//     text): each event once at most, and no two events that touch the same row. It locks
+//     what Apply changes, and should skip what is locked (FOR UPDATE SKIP LOCKED): a
+//     statement that waits for one event's lock delays the others.
+//   - Apply reads claimed and what Choose defined, and defines applied(event_id text,
+//     detail text): one row for each event whose changes are complete. An event of claimed
+//     that is not in applied fails the statement, so that nothing of it remains.
+type Batch struct {
+	// Row returns what the statement needs to know of an event, which is marshalled to a
+	// JSON object, or false if the event cannot be plain. ctx has the values of the
+	// delivery's. Called concurrently.
+	Row           func(ctx context.Context, ev Event) (row any, plain bool)
+	Choose, Apply string
+	// Settled is called for each event that was settled, with its detail, to call
+	// [Annotate]. May be nil.
+	Settled func(ctx context.Context, detail string)
 }
 
-// BatchHandler handles several events of one type in one transaction, and returns the ids
-// of those it settled as [Processed]. It may settle the simple cases alone: it writes
-// nothing for the others, and each of those goes to the type's handlers in a transaction
-// of its own. So do all events when it returns an error or panics, or the transaction
-// fails, so both handlers must lead to the same state. It must not settle two events that
-// touch the same row, and must lock rows in the order of their ids.
+// HandleBatch lets concurrent plain events of a type share a statement of b. It is for
+// endpoints that receive more events per second than the database can commit one by one.
 //
-// ctx is that of the transaction. Use a [BatchEvent]'s Context for its values only.
-type BatchHandler func(ctx context.Context, tx Tx, events []BatchEvent) (settled []string, err error)
-
-// HandleBatch lets concurrent events of a type share a transaction of h. It is for
-// endpoints that receive more events per second than the database can commit.
+// A statement starts as soon as an event arrives and fewer than two are running; events
+// that arrive meanwhile form the next one, up to 64. There is no timer, so an event that
+// arrives alone is not delayed. Each delivery is answered after the commit of its event.
 //
-// A batch starts as soon as an event arrives and fewer than two batches are running;
-// events that arrive meanwhile form the next batch, up to 64. There is no timer, so an
-// event that arrives alone is not delayed. Each delivery is answered after the commit of
-// its event.
-//
-// It is called before the type's handlers, whatever their order, so it must leave to them
-// what it does not know. Call HandleBatch before serving. It panics if the type has no
-// [Handler] or a second BatchHandler, and if h is nil.
-func (r *Receiver) HandleBatch(eventType string, h BatchHandler) {
+// It goes before the type's handlers, whatever their order, so it must leave to them what
+// it does not know. With Options.KeepPayload and Options.Erased together it is not used.
+// Call HandleBatch before serving. It panics if the type has no [Handler] or a second
+// Batch, and if Row, Choose or Apply is missing.
+func (r *Receiver) HandleBatch(eventType string, b Batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.handlers[eventType]) == 0 || h == nil {
-		panic("webhook: HandleBatch needs a type with a Handler, and a BatchHandler")
+	if len(r.handlers[eventType]) == 0 || b.Row == nil || b.Choose == "" || b.Apply == "" {
+		panic("webhook: HandleBatch needs a type with a Handler, and a Batch with Row, Choose and Apply")
 	}
 	if r.batchers[eventType] != nil {
-		panic("webhook: a second BatchHandler for " + eventType)
+		panic("webhook: a second Batch for " + eventType)
 	}
-	r.batchers[eventType] = &batcher{receiver: r, handle: h}
+	r.batchers[eventType] = &batcher{receiver: r, Batch: b, sql: b.statement()}
+}
+
+// A claimed event that was not applied divides by zero, which undoes the statement. Claims
+// in the order of the ids keep statements from deadlocking.
+func (b Batch) statement() string {
+	return `WITH ` + b.Choose + `, claimed AS (
+	INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, api_version, account, livemode,
+		object_id, stripe_session_id, stripe_payment_intent_id, payment_ref, outcome, payload, created_at, processed_at)
+	SELECT $2::text, e.id, e.type, e.api_version, e.account, e.livemode,
+		e.object_id, e.session_id, e.intent_id, e.ref, 'processed', e.payload, e.created_at, statement_timestamp()
+	FROM jsonb_to_recordset($1::jsonb) AS e(id text, type text, api_version text, account text, livemode boolean,
+		object_id text, session_id text, intent_id text, ref text, payload text, created_at timestamptz)
+	JOIN chosen c ON c.event_id = e.id
+	ORDER BY e.id
+	ON CONFLICT (receiver, stripe_event_id) DO NOTHING
+	RETURNING stripe_event_id AS event_id
+), ` + b.Apply + `
+SELECT c.event_id, coalesce(a.detail, ''), 1 / (a.event_id IS NOT NULL)::integer
+FROM claimed c LEFT JOIN applied a ON a.event_id = c.event_id`
 }
 
 // batcher queues the events of one type. It has no goroutine of its own: an event that
-// finds fewer than maxBatches running starts one, and each batch that ends starts the
+// finds fewer than maxBatches running starts one, and each statement that ends starts the
 // next.
 type batcher struct {
+	Batch
 	receiver *Receiver
-	handle   BatchHandler
+	sql      string
 
 	mu      sync.Mutex
 	queue   []*queuedEvent
@@ -70,42 +108,45 @@ type batcher struct {
 }
 
 type queuedEvent struct {
-	BatchEvent
-	settled chan batched // Buffered: the delivery may no longer wait.
+	event   Event
+	row     any
+	settled chan *string // The detail, or nil. Buffered: the delivery may no longer wait.
 }
 
-// batched is the result of a batch for one event. Without both, nothing of the event was
-// committed.
-type batched struct {
-	settled bool
-	err     error
-}
-
-// settle queues an event and waits for its batch. It returns false if nothing of the
-// event was committed: handle it alone.
-func (b *batcher) settle(ctx context.Context, ev Event) (bool, error) {
-	e := &queuedEvent{BatchEvent{ctx, ev}, make(chan batched, 1)}
+// settle queues an event and waits for its statement. It returns false if the event is not
+// plain, or its statement has failed or gave no answer in time: handle it alone.
+func (b *batcher) settle(ctx context.Context, ev Event) bool {
+	if opts := b.receiver.opts; opts.KeepPayload && opts.Erased != nil {
+		return false
+	}
+	row, plain := b.Row(ctx, ev)
+	if !plain {
+		return false
+	}
+	e := &queuedEvent{ev, row, make(chan *string, 1)}
 	b.mu.Lock()
 	b.queue = append(b.queue, e)
 	b.startLocked()
 	b.mu.Unlock()
 	timer := time.NewTimer(b.timeout())
 	defer timer.Stop()
+	var detail *string
 	select {
-	case v := <-e.settled:
-		return v.settled, v.err
+	case detail = <-e.settled:
 	case <-timer.C:
-	case <-ctx.Done():
+		if b.withdraw(e) {
+			return false
+		}
+		// It is part of a running statement, which has a time limit.
+		detail = <-e.settled
 	}
-	if b.withdraw(e) {
-		return false, nil
+	if detail != nil && b.Settled != nil {
+		b.Settled(ctx, *detail)
 	}
-	// It is part of a running batch, which has a time limit.
-	v := <-e.settled
-	return v.settled, v.err
+	return detail != nil
 }
 
-// timeout bounds the wait for a batch, and then the batch. Both leave half of the
+// timeout bounds the wait for a statement, and then for its answer. Both leave half of the
 // transaction's time for handling the event alone.
 func (b *batcher) timeout() time.Duration { return b.receiver.opts.Timeout / 5 }
 
@@ -133,12 +174,16 @@ func (b *batcher) startLocked() {
 }
 
 func (b *batcher) run(batch []*queuedEvent) {
-	results := map[string]batched{}
-	// Deferred, because a handler may panic or end its goroutine.
+	var settled map[string]string
+	// Deferred, because a driver may panic.
 	defer func() {
 		_ = recover()
 		for _, e := range batch {
-			e.settled <- results[e.Event.ID]
+			var answer *string
+			if detail, ok := settled[e.event.ID]; ok {
+				answer = &detail
+			}
+			e.settled <- answer
 		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -152,104 +197,11 @@ func (b *batcher) run(batch []*queuedEvent) {
 		return
 	}
 	defer release()
-	err = b.receiver.attemptBatch(ctx, batch, b.handle, results)
-	if err != nil {
-		level := slog.LevelDebug
-		if errors.Is(err, ErrTransactionEnded) {
-			level = slog.LevelError
-		}
-		b.receiver.log.LogAttrs(ctx, level, "webhook batch failed; its events are handled one by one",
+	if settled, err = b.execute(ctx, batch); err != nil {
+		b.receiver.log.LogAttrs(ctx, slog.LevelDebug, "webhook batch failed; its events are handled one by one",
 			slog.Int("events", len(batch)), slog.String("error", err.Error()))
 	}
 }
-
-// attemptBatch is attempt for several events. It takes back the claims of those that were
-// not settled, and adds the results of the others.
-func (r *Receiver) attemptBatch(ctx context.Context, batch []*queuedEvent, handle BatchHandler,
-	results map[string]batched) (err error) {
-	tx, err := r.begin(ctx)
-	if err != nil {
-		return err
-	}
-	var claimed []BatchEvent
-	var settled []string
-	checked, handled := false, false
-	defer func() {
-		_ = tx.Rollback()
-		if checked || !tx.watch.Suspect() {
-			return
-		}
-		// Unless the handler said which events it settled, it may have changed
-		// something for each.
-		parked, open := split(claimed, settled, handled)
-		if failure := r.parkCommitted(ctx, tx.watch, parked, open); failure != nil {
-			err = errors.Join(err, failure)
-			for _, ev := range parked {
-				results[ev.ID] = batched{err: err}
-			}
-		}
-	}()
-
-	claimed, tx.watch.XID, err = r.ledger.claimBatch(ctx, tx, batch)
-	if err != nil || len(claimed) == 0 {
-		return err
-	}
-	settled, err = handle(ctx, handlerTx{tx}, claimed)
-	if err != nil {
-		return fmt.Errorf("webhook: handle batch: %w", err)
-	}
-	handled = true
-	if err := tx.watch.Check(ctx, tx.Tx); err != nil {
-		return fmt.Errorf("webhook: handle batch: %w", err)
-	}
-	checked = true
-	if len(settled) == 0 {
-		return nil
-	}
-	if len(settled) < len(claimed) {
-		if err := r.ledger.unclaim(ctx, tx, claimed, settled); err != nil {
-			return err
-		}
-	}
-	for _, e := range claimed {
-		if slices.Contains(settled, e.Event.ID) {
-			if err := r.eraseLate(ctx, handlerTx{tx}, e.Event, Processed); err != nil {
-				return err
-			}
-		}
-	}
-	if err := tx.CommitWait(ctx); err != nil {
-		return fmt.Errorf("webhook: commit: %w", err)
-	}
-	for _, id := range settled {
-		results[id] = batched{settled: true}
-	}
-	return nil
-}
-
-func split(claimed []BatchEvent, settled []string, handled bool) (parked, open []Event) {
-	for _, e := range claimed {
-		if handled && !slices.Contains(settled, e.Event.ID) {
-			open = append(open, e.Event)
-		} else {
-			parked = append(parked, e.Event)
-		}
-	}
-	return parked, open
-}
-
-// An event that has a row goes to its own transaction. Inserting in the order of the ids
-// keeps batches from deadlocking.
-const claimBatchSQL = `
-INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, api_version, account, livemode,
-	object_id, stripe_session_id, stripe_payment_intent_id, payment_ref, outcome, payload, created_at, processed_at)
-SELECT $2::text, t.id, t.type, t.api_version, t.account, t.livemode,
-	t.object_id, t.session_id, t.intent_id, t.ref, 'processed', t.payload, t.created_at, statement_timestamp()
-FROM jsonb_to_recordset($1::jsonb) AS t(id text, type text, api_version text, account text, livemode boolean,
-	object_id text, session_id text, intent_id text, ref text, payload text, created_at timestamptz)
-ORDER BY t.id
-ON CONFLICT (receiver, stripe_event_id) DO NOTHING
-RETURNING stripe_event_id, pg_current_xact_id()::text`
 
 type batchRow struct {
 	ID         string     `json:"id"`
@@ -265,74 +217,86 @@ type batchRow struct {
 	CreatedAt  *time.Time `json:"created_at"`
 }
 
-// claimBatch claims as processed the events that are new, and returns them and the
-// transaction's id.
-func (l *Ledger) claimBatch(ctx context.Context, q Querier, batch []*queuedEvent) ([]BatchEvent, string, error) {
-	rows := make([]batchRow, len(batch))
-	byID := make(map[string]BatchEvent, len(batch))
+// execute runs the statement and returns the details of the events that it settled. When
+// ctx ends, the statement goes on and its answer does not count; see package pg.
+func (b *batcher) execute(ctx context.Context, batch []*queuedEvent) (map[string]string, error) {
+	r := b.receiver
+	events, rows := make([]batchRow, len(batch)), make([]any, len(batch))
 	for n, e := range batch {
-		ev := e.Event
-		rows[n] = batchRow{
+		ev := e.event
+		events[n] = batchRow{
 			ID: ev.ID, Type: ev.Type, APIVersion: ev.APIVersion, Account: ev.Account, Livemode: ev.Livemode,
 			ObjectID: ev.ObjectID, SessionID: ev.SessionID, IntentID: ev.PaymentIntentID, Ref: ev.Reference,
 		}
-		if payload := l.storedPayload(ev, Processed); payload.Valid {
-			rows[n].Payload = &payload.String
+		if payload := r.ledger.storedPayload(ev, Processed); payload.Valid {
+			events[n].Payload = &payload.String
 		}
 		if !ev.Created.IsZero() {
-			rows[n].CreatedAt = &ev.Created
+			events[n].CreatedAt = &batch[n].event.Created
 		}
-		byID[ev.ID] = e.BatchEvent
+		rows[n] = e.row
 	}
-	ids, xid, err := l.queryIDs(ctx, q, claimBatchSQL, rows)
-	if err != nil {
-		return nil, "", fmt.Errorf("webhook: claim batch: %w", err)
-	}
-	claimed := make([]BatchEvent, len(ids))
-	for n, id := range ids {
-		claimed[n] = byID[id]
-	}
-	return claimed, xid, nil
-}
-
-const unclaimSQL = `
-DELETE FROM booking_platform.payment_events e
-WHERE e.receiver = $2::text AND e.stripe_event_id IN (SELECT t.id FROM jsonb_to_recordset($1::jsonb) AS t(id text))
-RETURNING e.stripe_event_id, pg_current_xact_id()::text`
-
-// unclaim deletes the rows of events that were not settled.
-func (l *Ledger) unclaim(ctx context.Context, q Querier, claimed []BatchEvent, settled []string) error {
-	var rows []batchRow
-	for _, e := range claimed {
-		if !slices.Contains(settled, e.Event.ID) {
-			rows = append(rows, batchRow{ID: e.Event.ID})
-		}
-	}
-	if len(rows)+len(settled) != len(claimed) {
-		return errors.New("webhook: handle batch: the handler returned the id of an event that it was not given")
-	}
-	if _, _, err := l.queryIDs(ctx, q, unclaimSQL, rows); err != nil {
-		return fmt.Errorf("webhook: take claims back: %w", err)
-	}
-	return nil
-}
-
-func (l *Ledger) queryIDs(ctx context.Context, q Querier, query string, rows []batchRow) (
-	ids []string, xid string, err error,
-) {
 	// It cannot fail: strings and times were checked by decode.
-	text, _ := json.Marshal(rows)
-	found, err := q.QueryContext(ctx, query, string(text), l.name)
+	claims, _ := json.Marshal(events)
+	details, err := json.Marshal(rows)
 	if err != nil {
-		return nil, "", err
+		return nil, fmt.Errorf("webhook: batch: %w", err)
 	}
-	defer found.Close()
-	for found.Next() {
-		var id string
-		if err := found.Scan(&id, &xid); err != nil {
-			return nil, "", err
+	var prepared *sql.Stmt
+	if r.prepared != nil {
+		if prepared, err = r.prepared.Prepare(ctx, b.sql); err != nil {
+			return nil, fmt.Errorf("webhook: batch: %w", err)
 		}
-		ids = append(ids, id)
 	}
-	return ids, xid, found.Err()
+	run := func(ctx context.Context, q pg.Querier) (map[string]string, error) {
+		return queryDetails(ctx, q, prepared, b.sql, string(claims), r.name, string(details))
+	}
+	settled, err := pg.Write(ctx, r.db.DB, func(ctx context.Context) (map[string]string, error) { return run(ctx, r.db.DB) })
+	if pg.Retryable(err) {
+		// A statement by itself has the role's isolation, which may be above READ COMMITTED.
+		err = pg.InTx(ctx, r.db.DB, func(tx *sql.Tx) (err error) {
+			settled, err = run(ctx, tx)
+			return err
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("webhook: batch: %w", err)
+	}
+	return settled, nil
+}
+
+// queryDetails returns the first two columns of a statement. prepared is the statement if
+// it is prepared, or nil.
+func queryDetails(ctx context.Context, q pg.Querier, prepared *sql.Stmt, query string,
+	args ...any) (map[string]string, error) {
+	var rows *sql.Rows
+	var err error
+	if tx, ok := q.(*sql.Tx); prepared != nil && ok {
+		rows, err = tx.StmtContext(ctx, prepared).QueryContext(ctx, args...)
+	} else if prepared != nil {
+		rows, err = prepared.QueryContext(ctx, args...)
+	} else {
+		rows, err = q.QueryContext(ctx, query, args...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	details := map[string]string{}
+	for rows.Next() {
+		var id, detail string
+		var complete int
+		if err := rows.Scan(&id, &detail, &complete); err != nil {
+			return nil, err
+		}
+		details[id] = detail
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	// The error of an implicit commit may come as late as Close.
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	return details, nil
 }

@@ -64,8 +64,8 @@
 // [Receiver.Run] does the background work. Without it, an event that arrives before its
 // row is never processed. It also retries failed events, for a week. Alert on
 // [Ledger.Backlog]. [Ledger.List], [Ledger.Find], [Receiver.Replay] and [Ledger.Ignore]
-// are for operators. [Receiver.HandleBatch] is for endpoints that receive more events
-// than the database can commit one by one.
+// are for operators. [Receiver.HandleBatch] settles plain events with one statement, for
+// endpoints that receive more events than the database can commit one by one.
 //
 // A verified delivery is processed to the end even when the client disconnects, and
 // answered within Options.Timeout even when the database hangs or a handler ignores its

@@ -219,15 +219,11 @@ func TestErased_BatchAndError(t *testing.T) {
 	r := newReceiver(t, db, webhook.Options{KeepPayload: true,
 		Erased: func(context.Context, webhook.Querier, webhook.Event) (bool, error) { return true, failure }})
 	r.Handle(completed, func(context.Context, webhook.Tx, webhook.Event) (webhook.Outcome, error) {
-		return webhook.Parked, nil
+		return webhook.Processed, nil
 	})
-	r.HandleBatch(completed, func(_ context.Context, _ webhook.Tx, events []webhook.BatchEvent) (
-		ids []string, err error) {
-		for _, e := range events {
-			ids = append(ids, e.Event.ID)
-		}
-		return ids, nil
-	})
+	// It is not used, because Erased has to be asked.
+	effects(t, db)
+	r.HandleBatch(completed, effectBatch())
 	require.Equal(t, done(webhook.Processed), send(t, r, personal("evt_1", completed, "pi_1", "ada@example.com")))
 	record, err := r.Ledger().Find(t.Context(), "evt_1")
 	require.NoError(t, err)

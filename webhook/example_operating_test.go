@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"log"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/booking-platform/booking-platform/webhook"
@@ -49,33 +47,29 @@ func ExampleLedger_Backlog() {
 	}
 }
 
-// The batch handler settles the simple case, orders that are unpaid, each once, and
-// updates them in one order everywhere, so that batches do not deadlock.
+// The batch settles the plain case: orders that are unpaid. It locks them, so that none is
+// paid twice, and leaves to the type's Handler what is locked, paid or repeated.
 func ExampleReceiver_HandleBatch() {
-	var stripe *webhook.Receiver // With a Handler for the type already, for what is left over.
-	stripe.HandleBatch("checkout.session.completed",
-		func(ctx context.Context, tx webhook.Tx, events []webhook.BatchEvent) ([]string, error) {
-			slices.SortFunc(events, func(a,
-				b webhook.BatchEvent) int {
-				return strings.Compare(a.Event.Reference, b.Event.Reference)
-			})
-			var settled []string
-			seen := map[string]bool{}
-			for _, w := range events {
-				if w.Event.PaymentStatus != "paid" || seen[w.Event.Reference] {
-					continue
-				}
-				seen[w.Event.Reference] = true
-				res, err := tx.ExecContext(ctx,
-					`UPDATE orders SET status = 'paid' WHERE reference = $1 AND status = 'unpaid'`, w.Event.Reference)
-				if err != nil {
-					return nil, err
-				}
-				if n, err := res.RowsAffected(); err != nil || n == 0 {
-					continue
-				}
-				settled = append(settled, w.Event.ID)
-			}
-			return settled, nil
-		})
+	var stripe *webhook.Receiver // With a Handler for the type.
+	stripe.HandleBatch("checkout.session.completed", webhook.Batch{
+		Row: func(_ context.Context, ev webhook.Event) (any, bool) {
+			return map[string]string{"event": ev.ID, "ref": ev.Reference}, ev.PaymentStatus == "paid"
+		},
+		Choose: `wanted AS MATERIALIZED (
+			SELECT DISTINCT ON (t.ref) t.ref, t.event FROM jsonb_to_recordset($3::jsonb) AS t(event text, ref text)
+			ORDER BY t.ref, t.event
+		), locked AS MATERIALIZED (
+			SELECT o.reference FROM orders o
+			WHERE o.reference IN (SELECT w.ref FROM wanted w) AND o.status = 'unpaid'
+			FOR NO KEY UPDATE OF o SKIP LOCKED
+		), chosen AS (
+			SELECT w.event AS event_id FROM wanted w JOIN locked l ON l.reference = w.ref
+		)`,
+		Apply: `applied AS (
+			UPDATE orders o SET status = 'paid'
+			FROM wanted w JOIN claimed c ON c.event_id = w.event
+			WHERE o.reference = w.ref AND o.status = 'unpaid'
+			RETURNING c.event_id, o.reference AS detail
+		)`,
+	})
 }

@@ -26,6 +26,14 @@ func (r *Receiver) QueuedForBatch(eventType string) int {
 	return len(b.queue)
 }
 
+// RunningBatches is how many statements of a type run.
+func (r *Receiver) RunningBatches(eventType string) int {
+	b := r.batchers[eventType]
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.running
+}
+
 // SameBucket reports whether two addresses are counted together.
 func SameBucket(r *Receiver, a, b string) bool {
 	return r.signatures.bucket(a) == r.signatures.bucket(b)

@@ -22,7 +22,7 @@ import (
 // ServeHTTP answers a delivery: 200 if the event is settled or will be retried; 400 or
 // 413 if it is not an event from Stripe; 405 if it is not a POST; 429 after too many bad
 // signatures; 500 if Stripe should send it again. The usual path takes BEGIN, one
-// statement, the handler's statements, and COMMIT.
+// statement, the handler's statements, and COMMIT, or one statement with HandleBatch.
 //
 // Nothing may read the body before it. Reading has a deadline of Options.Timeout if
 // http.ResponseController can set one; otherwise set the server's ReadTimeout.
@@ -154,16 +154,9 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *annotations) (resul
 				r.logDelivery(ctx, slog.LevelWarn, "webhook delivery ended after its answer", d, n)
 			}
 		}()
-		if b := r.batcher(ev); b != nil {
-			settled, err := b.settle(working, ev)
-			if settled {
-				d.Outcome, d.Err = Processed, nil
-				return
-			}
-			if err != nil {
-				d.Err = err
-				return
-			}
+		if b := r.batcher(ev); b != nil && b.settle(working, ev) {
+			d.Outcome, d.Err = Processed, nil
+			return
 		}
 		slot, err := r.inflight.acquireSlot(working)
 		if err != nil {
@@ -269,7 +262,7 @@ func (r *Receiver) attempt(ctx context.Context, ev Event, h Handler) (v result, 
 	defer func() {
 		_ = tx.Rollback()
 		if !checked && tx.watch.Suspect() {
-			err = errors.Join(err, r.parkCommitted(ctx, tx.watch, []Event{ev}, nil))
+			err = errors.Join(err, r.parkCommitted(ctx, tx.watch, ev))
 		}
 	}()
 	xid, overdue, err := r.ledger.claim(ctx, tx, ev, result{outcome: Processed})

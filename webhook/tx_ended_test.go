@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync"
 	"testing"
 
@@ -129,71 +128,6 @@ func TestTx_HandlerEndsTransaction(t *testing.T) {
 				})
 			}
 		}
-	}
-}
-
-// The events that the batch handler left open, and all of a batch that is rolled back,
-// are processed alone.
-func TestHandleBatch_HandlerEndsTransaction(t *testing.T) {
-	t.Parallel()
-	for _, driver := range []testdb.Driver{testdb.PQ, testdb.PGX} {
-		for name, ending := range endings {
-			t.Run(fmt.Sprint(driver, name), func(t *testing.T) {
-				t.Parallel()
-				var seen observed
-				c := newBatchFixture(t, testdb.Open(t, driver, testdb.URL(t)),
-					webhook.Options{Observe: seen.observe}, effect,
-					func(ctx context.Context, tx webhook.Tx, events []webhook.BatchEvent) ([]string, error) {
-						settled, err := effectBatch(ctx, tx, events[1:])
-						if err != nil {
-							return nil, err
-						}
-						return settled, ending.end(ctx, tx)
-					})
-				got := c.sendBatch("evt_0", "evt_1", "evt_2")
-				for _, id := range []string{"evt_first", "evt_second", "evt_0", "evt_1", "evt_2"} {
-					e := entry(t, c.db, id)
-					if ending.commits && (id == "evt_1" || id == "evt_2") {
-						require.Equal(t, failed, got[id], id)
-						require.ErrorIs(t, seen.of(id), webhook.ErrTransactionEnded)
-						require.Equal(t, webhook.Parked, e.Outcome)
-						require.Equal(t, string(event(id, completed)), e.Payload)
-						require.Equal(t, done(webhook.Duplicate), send(t, c, event(id, completed)))
-						continue
-					}
-					require.Equal(t, done(webhook.Processed), got[id], id)
-					require.Equal(t, webhook.Processed, e.Outcome)
-				}
-				require.Equal(t, 5, countEffects(t, c.db), "each once")
-			})
-		}
-	}
-}
-
-// After an error it is not known which events the handler has changed something for.
-func TestHandleBatch_CommitsAndFails(t *testing.T) {
-	t.Parallel()
-	for name, fail := range map[string]func() error{
-		"an error": func() error { return errors.New("out of tea") },
-		"a panic":  func() error { panic("out of tea") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c := newBatchFixture(t, testdb.New(t), webhook.Options{}, effect,
-				func(ctx context.Context, tx webhook.Tx, events []webhook.BatchEvent) ([]string, error) {
-					settled, err := effectBatch(ctx, tx, events)
-					if err != nil {
-						return nil, err
-					}
-					return settled, errors.Join(tx.SQL().Commit(), fail())
-				})
-			got := c.sendBatch("evt_1", "evt_2")
-			for _, id := range []string{"evt_1", "evt_2"} {
-				require.Equal(t, http.StatusInternalServerError, got[id].Status)
-				require.Equal(t, webhook.Parked, entry(t, c.db, id).Outcome)
-			}
-			require.Equal(t, 4, countEffects(t, c.db))
-		})
 	}
 }
 

@@ -104,4 +104,6 @@ func number(name string, otherwise int) int {
 type server struct {
 	*embedded.Server
 	sockets string
+	// data is the folder of the cluster.
+	data string
 }

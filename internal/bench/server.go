@@ -14,7 +14,7 @@ import (
 )
 
 func startServer(ctx context.Context, dir string) (*server, error) {
-	s := &server{sockets: filepath.Join(dir, "sockets")}
+	s := &server{sockets: filepath.Join(dir, "sockets"), data: filepath.Join(dir, "cluster", "data")}
 	// The account that runs Postgres creates its socket there; access needs the password.
 	if err := os.Mkdir(s.sockets, 0o777); err != nil {
 		return nil, err

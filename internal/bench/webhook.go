@@ -37,9 +37,16 @@ func (b *bench) webhook(ctx context.Context) error {
 	}
 	for _, connections := range []int{16, 64} {
 		per := events / connections
+		var server []float64 // CPU milliseconds of Postgres for each transaction of sameRows.
 		bare := func(ctx context.Context, script string) (float64, error) {
 			return b.copied(ctx, "webhook", func(name string) (float64, error) {
-				return b.pgbenchAs(ctx, name, strings.ReplaceAll(script, ":per", strconv.Itoa(per)), connections)
+				counted := time.Now().Add(warming * time.Second)
+				used := watchCPU(counted, counted.Add(time.Duration(b.seconds)*time.Second), b.server.pid())
+				rate, err := b.pgbenchAs(ctx, name, strings.ReplaceAll(script, ":per", strconv.Itoa(per)), connections)
+				if script == sameRows {
+					server = append(server, 1000*(<-used)[0]/(rate*float64(b.seconds)))
+				}
+				return rate, err
 			})
 		}
 		var two float64
@@ -76,13 +83,17 @@ func (b *bench) webhook(ctx context.Context) error {
 			of(func(d delivered) float64 { return d.toTwo }), of(func(d delivered) float64 { return d.p50 }),
 			of(func(d delivered) float64 { return d.p99 }),
 			of(func(d delivered) float64 { return d.memory }), of(func(d delivered) float64 { return d.peak }))
+		fmt.Printf("CPU for each event: the host %.3f ms, Postgres %.3f ms; Postgres for pgbench %.3f ms\n\n",
+			of(func(d delivered) float64 { return d.host }), of(func(d delivered) float64 { return d.postgres }),
+			median(server))
 	}
 	return nil
 }
 
-// delivered is the result of the host; toTwo is the ratio to the statement of two rows.
+// delivered is the result of the host; toTwo is the ratio to the statement of two rows,
+// host and postgres are CPU milliseconds for each event.
 type delivered struct {
-	rate, toTwo, p50, p99, memory, peak float64
+	rate, toTwo, p50, p99, memory, peak, host, postgres float64
 }
 
 // deliver starts the host and sends events over so many connections. The first seconds do
@@ -97,6 +108,7 @@ func (b *bench) deliver(ctx context.Context, program, database string, connectio
 	defer cancel(nil)
 	counted := time.Now().Add(warming * time.Second)
 	end := counted.Add(time.Duration(b.seconds) * time.Second)
+	used := watchCPU(counted, end, h.PID(), b.server.pid())
 	var mu sync.Mutex
 	var took []time.Duration
 	var wg sync.WaitGroup
@@ -124,6 +136,8 @@ func (b *bench) deliver(ctx context.Context, program, database string, connectio
 	}
 	d = delivered{rate: float64(len(took)) / float64(b.seconds), p50: ms(0.5), p99: ms(0.99)}
 	d.memory, d.peak = h.Memory()
+	cpu := <-used
+	d.host, d.postgres = 1000*cpu[0]/float64(len(took)), 1000*cpu[1]/float64(len(took))
 	return d, nil
 }
 

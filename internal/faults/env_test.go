@@ -67,6 +67,7 @@ type setup struct {
 	secrets     [][]string // of each host; nil is the default one
 	link        *link      // of the first host
 	undelivered bool       // the stand-in does not deliver; the test does
+	alone       bool       // plain events too have a transaction each
 	pool        int        // connections of each host; 0 is 4
 }
 
@@ -126,6 +127,9 @@ func newHost(t *testing.T, db *sql.DB, secrets []string, s setup) *host {
 	p, err := payments.New(db, bookings, secretKey, "https://booking.example", s.opts)
 	require.NoError(t, err)
 	p.Register(receiver)
+	if !s.alone {
+		p.RegisterBatch(receiver)
+	}
 	return &host{bookings, p, receiver}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"testing"
@@ -115,56 +116,70 @@ func deadlock(t *testing.T) {
 	w.checkInvariants()
 }
 
-// Twice, which the receiver retries, or every time.
+// A serialization failure occurs twice, which the receiver retries, or every time. A
+// statement that commits by itself is tried twice before.
 func serialization(t *testing.T) {
 	t.Parallel()
-	w := newEnv(t, setup{undelivered: true})
-	b, c := w.checkedOut(0)
-	w.pay(c)
-	ev := w.event(c, completed)
-	// Sequences also count in rolled-back transactions.
-	w.exec(`CREATE SEQUENCE public.struck`)
-	strike := func(times string) {
-		w.exec(`CREATE OR REPLACE FUNCTION public.strike() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-			IF nextval('public.struck') <= ` + times +
-			` THEN RAISE EXCEPTION 'fight' USING ERRCODE = '40001'; END IF; RETURN NEW; END $$`)
-	}
-	strike("1000")
-	w.exec(`CREATE TRIGGER strike BEFORE UPDATE ON booking_platform.payments
+	for alone, attempts := range map[bool]int{true: 3, false: 5} {
+		w := newEnv(t, setup{undelivered: true, alone: alone})
+		b, c := w.checkedOut(0)
+		w.pay(c)
+		ev := w.event(c, completed)
+		// Sequences also count in rolled-back transactions.
+		w.exec(`CREATE SEQUENCE public.struck`)
+		strike := func(times int) {
+			w.exec(fmt.Sprintf(`CREATE OR REPLACE FUNCTION public.strike() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+				IF nextval('public.struck') <= %d THEN RAISE EXCEPTION 'fight' USING ERRCODE = '40001'; END IF;
+				RETURN NEW; END $$`, times))
+		}
+		strike(1000)
+		w.exec(`CREATE TRIGGER strike BEFORE UPDATE ON booking_platform.payments
 			FOR EACH ROW EXECUTE FUNCTION public.strike()`)
-	require.Equal(t, failed, w.deliver(0, ev.Payload))
-	w.requireUnapplied(b)
-	var struck int
-	require.NoError(t, w.db.QueryRowContext(context.Background(), `SELECT last_value FROM public.struck`).Scan(&struck))
-	require.Equal(t, 3, struck, "the number of attempts is bounded")
-	w.faultOccurred(struck)
-	// Twice more, and the third attempt of the redelivery succeeds.
-	strike("5")
-	require.Equal(t, done(webhook.Processed), w.deliver(1, ev.Payload))
-	w.requireOneEffect(b)
-	w.checkInvariants()
+		require.Equal(t, failed, w.deliver(0, ev.Payload))
+		w.requireUnapplied(b)
+		var struck int
+		require.NoError(t, w.db.QueryRowContext(context.Background(), `SELECT last_value FROM public.struck`).Scan(&struck))
+		require.Equal(t, attempts, struck, "the number of attempts is bounded")
+		w.faultOccurred(struck)
+		// Twice more, and the third attempt of the redelivery, which finds a failed event and
+		// so handles it alone, succeeds.
+		strike(struck + 2)
+		require.Equal(t, done(webhook.Processed), w.deliver(1, ev.Payload))
+		w.requireOneEffect(b)
+		w.checkInvariants()
+	}
 }
 
-// The connection breaks after COMMIT was sent: 500, then the redelivery gets 200, with
-// one effect.
+// The connection breaks after COMMIT, or the statement that commits by itself, was sent.
+// After COMMIT the answer is 500, and the redelivery gets 200; after the statement the event
+// is handled alone, and is a duplicate. There is one effect.
 func TestCommit_AnswerLost(t *testing.T) {
 	t.Parallel()
-	l := &link{}
-	w := newEnv(t, setup{link: l, undelivered: true})
-	b, c := w.checkedOut(0)
-	w.pay(c)
-	ev := w.event(c, completed)
-	var once sync.Once
-	l.set(func(c *linked, sent []byte) {
-		if c.ledger && bytes.Contains(sent, []byte("COMMIT")) {
-			once.Do(func() { c.lose.Store(true); w.faultOccurred(1) })
-		}
-	})
-	require.Equal(t, failed, w.deliver(0, ev.Payload), "the answer was lost")
-	require.Equal(t, webhook.Processed, w.outcome(ev.ID), "a later failure record does not replace the success")
-	require.Equal(t, done(webhook.Duplicate), w.deliver(1, ev.Payload))
-	w.requireOneEffect(b)
-	w.checkInvariants()
+	for _, alone := range []bool{true, false} {
+		t.Run(fmt.Sprint("alone ", alone), func(t *testing.T) {
+			t.Parallel()
+			l := &link{}
+			w := newEnv(t, setup{link: l, undelivered: true, alone: alone})
+			b, c := w.checkedOut(0)
+			w.pay(c)
+			ev := w.event(c, completed)
+			last, want := []byte("COMMIT"), failed
+			if !alone {
+				last, want = []byte(ev.ID), done(webhook.Duplicate)
+			}
+			var once sync.Once
+			l.set(func(c *linked, sent []byte) {
+				if c.ledger && bytes.Contains(sent, last) {
+					once.Do(func() { c.lose.Store(true); w.faultOccurred(1) })
+				}
+			})
+			require.Equal(t, want, w.deliver(0, ev.Payload), "the answer was lost")
+			require.Equal(t, webhook.Processed, w.outcome(ev.ID), "a later failure record does not replace the success")
+			require.Equal(t, done(webhook.Duplicate), w.deliver(1, ev.Payload))
+			w.requireOneEffect(b)
+			w.checkInvariants()
+		})
+	}
 }
 
 // A claims and rolls back, B claims and commits, then A records its failure: B's row

@@ -84,4 +84,7 @@ func (p *Process) Memory() (now, peak float64) {
 	return now, peak
 }
 
+// PID is the host's process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 func tail(said []byte) []byte { return said[max(0, len(said)-2000):] }

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/internal/testdb"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 	"github.com/booking-platform/booking-platform/webhook"
@@ -159,9 +159,18 @@ func (w *world) state() string {
 	return out.String()
 }
 
-// A batch, in any order, leaves the same bookings, histories, payments, refunds and
-// ledger as its events one by one.
-func TestEventsBatch_SameAsOneByOne(t *testing.T) {
+// settings are the ways in which a plain event may be settled by a statement.
+var settings = map[string]setup{
+	"read committed":  {},
+	"repeatable read": {},
+	"serializable":    {hook: webhook.Options{Prepare: true}},
+	"payloads kept":   {hook: webhook.Options{KeepPayload: true}},
+}
+
+// Settled by one statement each, and several by one in any order, events leave the same
+// bookings, histories, payments, refunds and ledger as in transactions of their own, and
+// have told the hooks of the same.
+func TestEventsPlain_SameAsOneByOne(t *testing.T) {
 	t.Parallel()
 	all := stories()
 	one := newWorld(t, setup{capacity: 3})
@@ -169,49 +178,57 @@ func TestEventsBatch_SameAsOneByOne(t *testing.T) {
 		require.Equal(t, http.StatusOK, one.send(e.id, checkoutCompleted, e.session))
 	}
 	want := one.state()
-	for run := range 3 {
-		t.Run(fmt.Sprint(run), func(t *testing.T) {
-			t.Parallel()
-			s := setup{capacity: 3}
-			s.tellsBookings(t)
-			w := newWorld(t, s)
-			taken := w.handleBatch()
-			events := w.play(all)
-			rand.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
-			w.sendConcurrently(events, taken)
-			require.Equal(t, want, w.state())
-		})
+	for name, s := range settings {
+		for _, together := range []bool{false, true} {
+			for _, driver := range []testdb.Driver{testdb.PQ, testdb.PGX} {
+				t.Run(fmt.Sprint(name, together, driver), func(t *testing.T) {
+					t.Parallel()
+					url := testdb.URL(t)
+					if s.hook.Prepare {
+						url = testdb.Direct(t, url, "a prepared statement is the session's")
+					}
+					s := s
+					s.db, s.capacity, s.hook.Timeout = testdb.Open(t, driver, url), 3, 100*time.Second
+					if strings.HasPrefix(name, "re") || name == "serializable" {
+						_, err := s.db.Exec(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation
+							= %L', current_database(), '` + name + `'); END $$`)
+						require.NoError(t, err)
+						s.db.SetMaxIdleConns(0) // The connection above has the old default.
+					}
+					s.tellsBookings(t)
+					w := newWorld(t, s)
+					w.payments.RegisterBatch(w.receiver)
+					events := w.play(all)
+					if together {
+						rand.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
+						w.sendTogether(events)
+					} else {
+						for _, e := range events {
+							require.Equal(t, http.StatusOK, w.send(e.id, checkoutCompleted, e.session))
+						}
+					}
+					got := w.state()
+					if s.hook.KeepPayload {
+						w.exec(`UPDATE booking_platform.payment_events SET payload = NULL WHERE outcome = 'processed'`)
+						require.NotEqual(t, want, got)
+						got = w.state()
+					}
+					require.Equal(t, want, got)
+				})
+			}
+		}
 	}
 }
 
-// batches records a receiver's batches, the first two of which wait.
-type batches struct {
-	release chan struct{}
-	mu      sync.Mutex
-	taken   [][2]int
-}
-
-// handleBatch is RegisterBatch, but the first two batches wait for release.
-func (w *world) handleBatch() *batches {
-	taken := &batches{release: make(chan struct{})}
-	w.receiver.HandleBatch(checkoutCompleted,
-		func(ctx context.Context, tx webhook.Tx, events []webhook.BatchEvent) ([]string, error) {
-			select {
-			case <-taken.release:
-			case <-ctx.Done():
-			}
-			settled, err := payments.CompletedBatch(w.payments, ctx, tx, events)
-			taken.mu.Lock()
-			defer taken.mu.Unlock()
-			taken.taken = append(taken.taken, [2]int{len(events), len(settled)})
-			return settled, err
-		})
-	return taken
-}
-
-// sendConcurrently delivers events concurrently.
-func (w *world) sendConcurrently(events []delivery, taken *batches) {
+// sendTogether delivers events concurrently, several by one statement: the first ones wait
+// for a lock on the ledger.
+func (w *world) sendTogether(events []delivery) {
 	w.t.Helper()
+	lock, err := w.db.Begin()
+	require.NoError(w.t, err)
+	defer func() { _ = lock.Rollback() }()
+	_, err = lock.Exec(`LOCK TABLE booking_platform.payment_events IN SHARE MODE`)
+	require.NoError(w.t, err)
 	var read, answered sync.WaitGroup
 	for _, e := range events {
 		payload, err := json.Marshal(map[string]any{
@@ -232,10 +249,98 @@ func (w *world) sendConcurrently(events []delivery, taken *batches) {
 		})
 	}
 	read.Wait()
-	close(taken.release)
+	require.Eventually(w.t, func() bool {
+		var waiting int
+		err := w.db.QueryRow(`SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting)
+		return err == nil && waiting >= 2
+	}, 20*time.Second, 5*time.Millisecond)
+	require.NoError(w.t, lock.Rollback())
 	answered.Wait()
-	most := slices.MaxFunc(taken.taken, func(a, b [2]int) int { return a[1] - b[1] })
-	require.Greater(w.t, most[1], 1, "several were settled together: %v", taken.taken)
+	var most int
+	require.NoError(w.t, w.db.QueryRow(`SELECT max(n) FROM (SELECT count(*) AS n FROM booking_platform.bookings b
+		WHERE b.status = 'confirmed' GROUP BY b.updated_at) AS s`).Scan(&most))
+	require.Greater(w.t, most, 1, "several were settled by one statement")
+}
+
+// A payment that gets a fact between the statement's look at it and its update undoes the
+// statement, and the event is handled alone.
+func TestEventsPlain_PaymentChangesMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{hook: webhook.Options{Timeout: 100 * time.Second}})
+	w.payments.RegisterBatch(w.receiver)
+	b := w.hold(0)
+	c := w.checkout(b)
+	// The statement has looked at the payment when it waits for this claim.
+	claim, err := w.db.Begin()
+	require.NoError(t, err)
+	defer func() { _ = claim.Rollback() }()
+	_, err = claim.Exec(`INSERT INTO booking_platform.payment_events (receiver, stripe_event_id, type, outcome)
+		VALUES ('default', 'evt_1', 'x', 'processed')`)
+	require.NoError(t, err)
+	answer := make(chan int, 1)
+	go func() { answer <- w.send("evt_1", checkoutCompleted, session(c, nil)) }()
+	w.awaitWaiting(1)
+	w.exec(`UPDATE booking_platform.payments SET completed = true, failed = true WHERE booking_id = $1::uuid`, b.ID)
+	require.NoError(t, claim.Rollback())
+	require.Equal(t, http.StatusOK, <-answer)
+	require.EqualValues(t, price, w.payment(b.ID).Captured.Minor)
+	require.Equal(t, booking.StatusConfirmed, w.status(b.ID))
+	require.Equal(t, map[string]int{checkoutCompleted + " processed": 1}, w.outcomes())
+}
+
+// A booking that another transaction has locked is handled alone, and delays no other.
+func TestEventsPlain_LockedBooking(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{capacity: 2, hook: webhook.Options{Timeout: 100 * time.Second}})
+	w.payments.RegisterBatch(w.receiver)
+	locked, free := w.hold(0), w.hold(0)
+	lockedCheckout, freeCheckout := w.checkout(locked), w.checkout(free)
+	tx, err := w.db.Begin()
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	_, err = w.bookings.Tx(tx).Lock(t.Context(), locked.ID)
+	require.NoError(t, err)
+	answer := make(chan int, 1)
+	go func() { answer <- w.send("evt_locked", checkoutCompleted, session(lockedCheckout, nil)) }()
+	w.awaitWaiting(1)
+	require.Equal(t, http.StatusOK, w.send("evt_free", checkoutCompleted, session(freeCheckout, nil)))
+	require.Equal(t, booking.StatusConfirmed, w.status(free.ID))
+	require.NoError(t, tx.Rollback())
+	require.Equal(t, http.StatusOK, <-answer)
+	require.Equal(t, booking.StatusConfirmed, w.status(locked.ID))
+}
+
+// With a hook in Go alone, each event has a transaction of its own.
+func TestRegisterBatch_HookWithoutSQL(t *testing.T) {
+	t.Parallel()
+	calls := 0
+	for name, s := range map[string]setup{
+		"OnTransition": {opts: payments.Options{OnTransition: func(context.Context, payments.Tx,
+			payments.Transition) error {
+			calls++
+			return nil
+		}}},
+		"OnChange": {bookings: booking.Options{OnChange: func(_ context.Context, _ booking.HookTx,
+			c booking.Changed) error {
+			if c.To == booking.StatusConfirmed {
+				calls++
+			}
+			return nil
+		}}},
+	} {
+		before := calls
+		w := newWorld(t, s)
+		w.payments.RegisterBatch(w.receiver)
+		c := w.checkout(w.hold(0))
+		require.Equal(t, http.StatusOK, w.send("evt_1", checkoutCompleted, session(c, nil)))
+		require.Equal(t, before+1, calls, name)
+	}
+	db := testdb.New(t)
+	bookings, err := booking.New(db, booking.Options{})
+	require.NoError(t, err)
+	_, err = payments.New(db, bookings, secretKey, appURL, payments.Options{OnPaidSQL: "SELECT 1"})
+	require.ErrorContains(t, err, "OnPaidSQL requires OnTransition")
 }
 
 // signalAtEnd signals when a body has been read.
