@@ -188,28 +188,7 @@ func TestDispute_CancelledBetweenItsEvents(t *testing.T) {
 			runs = append(runs, one(s, b, append([]int{0}, order...)))
 		}
 	}
-	inParallel(len(runs), func(i int) { w.play(&runs[i]) })
-	require.False(t, t.Failed())
-	inParallel(len(runs), func(i int) {
-		before := runs[i]
-		after := before
-		at := 1 + i%5
-		before.order, after.order = before.order[:at], after.order[at:]
-		w.deliverInOrder(before, true)
-		if _, err := w.hosts[i%3].payments.Cancel(t.Context(),
-			booking.CancelRequest{ID: before.booking.ID, ByCustomer: true}); err != nil {
-			t.Error(err)
-		}
-		w.deliverInOrder(after, i%2 == 0)
-	})
-	require.False(t, t.Failed())
-	w.settle()
-	ends := w.finalStates()
-	for _, one := range runs {
-		require.Equal(t, end, ends[one.booking.ID], "%s, order %v", one.story.name, one.order)
-	}
-	w.faultOccurred(len(runs))
-	w.checkInvariants()
+	w.cancelWithin(runs, end, func(i int, _ storyRun) int { return 1 + i%5 })
 }
 
 func one(s story, b booking.Booking, order []int) storyRun {
@@ -245,30 +224,38 @@ func TestCancel_MoneyComesAfterwards(t *testing.T) {
 			all = append(all, one(s, b, order))
 		}
 	}
-	inParallel(len(all), func(i int) { w.play(&all[i]) })
-	require.False(t, t.Failed())
-	inParallel(len(all), func(i int) {
-		before := all[i]
-		after := before
+	w.cancelWithin(all, end, func(i int, run storyRun) int {
 		// At most the start of a delayed payment is known when the booking is cancelled.
-		at := 0
-		if before.events[before.order[0]].Type == "checkout.session.completed" && len(before.order) > 1 && i%2 == 0 {
-			at = 1
+		if run.events[run.order[0]].Type == "checkout.session.completed" && len(run.order) > 1 && i%2 == 0 {
+			return 1
 		}
-		before.order, after.order = before.order[:at], after.order[at:]
+		return 0
+	})
+}
+
+// cancelWithin plays stories, whose customers cancel after the first at events have come,
+// and requires each booking's end.
+func (w *testEnv) cancelWithin(runs []storyRun, end string, at func(i int, run storyRun) int) {
+	w.t.Helper()
+	inParallel(len(runs), func(i int) { w.play(&runs[i]) })
+	require.False(w.t, w.t.Failed())
+	inParallel(len(runs), func(i int) {
+		before, after := runs[i], runs[i]
+		known := at(i, before)
+		before.order, after.order = before.order[:known], after.order[known:]
 		w.deliverInOrder(before, true)
-		if _, err := w.hosts[i%3].payments.Cancel(t.Context(),
+		if _, err := w.hosts[i%3].payments.Cancel(w.t.Context(),
 			booking.CancelRequest{ID: before.booking.ID, ByCustomer: true}); err != nil {
-			t.Error(err)
+			w.t.Error(err)
 		}
 		w.deliverInOrder(after, i%2 == 0)
 	})
-	require.False(t, t.Failed())
+	require.False(w.t, w.t.Failed())
 	w.settle()
 	ends := w.finalStates()
-	for _, one := range all {
-		require.Equal(t, end, ends[one.booking.ID], "%s, order %v", one.story.name, one.order)
+	for _, one := range runs {
+		require.Equal(w.t, end, ends[one.booking.ID], "%s, order %v", one.story.name, one.order)
 	}
-	w.faultOccurred(len(all))
+	w.faultOccurred(len(runs))
 	w.checkInvariants()
 }
