@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-//go:embed booking/*.sql webhook/*.sql payments/*.sql auth/*.sql host/*.sql notify/*.sql
+//go:embed booking/*.sql webhook/*.sql payments/*.sql auth/*.sql host/*.sql notify/*.sql bookingmail/*.sql
 var files embed.FS
 
 // Set names the tables of packages. Sets combine with |, and include those that their
@@ -30,8 +30,11 @@ const (
 	Host
 	// Notify: the outbox of messages. It works without the other sets.
 	Notify
+	// BookingMail: triggers that put changes of bookings and payments into the outbox. It
+	// includes Payments and Notify.
+	BookingMail
 	// All is everything that the host needs.
-	All = Booking | Webhook | Payments | Auth | Host | Notify
+	All = Booking | Webhook | Payments | Auth | Host | Notify | BookingMail
 )
 
 // In the order of application: payments refers to bookings.
@@ -39,12 +42,15 @@ var ordered = []struct {
 	set  Set
 	name string
 }{{Booking, "booking"}, {Webhook, "webhook"}, {Payments, "payments"}, {Auth, "auth"}, {Host, "host"},
-	{Notify, "notify"}}
+	{Notify, "notify"}, {BookingMail, "bookingmail"}}
 
 // names is in the order of application, and has included sets.
 func (s Set) names() ([]string, error) {
 	if s == 0 || s&^All != 0 {
 		return nil, fmt.Errorf("migrations: unknown set %d", s)
+	}
+	if s&BookingMail != 0 {
+		s |= Payments | Notify
 	}
 	if s&Payments != 0 {
 		s |= Booking | Webhook
@@ -67,7 +73,7 @@ func (s Set) String() string {
 }
 
 // FS returns the migration files for use with another tool: one folder per set (booking,
-// webhook, payments, auth, host, notify), to be applied in that order, with numbered SQL files in
+// webhook, payments, auth, host, notify, bookingmail), to be applied in that order, with numbered SQL files in
 // goose's format. Each file creates the schema if it is missing and records its version
 // in booking_platform.schema_versions, which [Check] reads.
 //

@@ -23,11 +23,13 @@ func TestEachSetBringsItsTablesAndNothingElse(t *testing.T) {
 		"resources",
 	}
 	cases := map[migrations.Set][]string{
-		migrations.Booking:                   booking,
-		migrations.Webhook:                   {"payment_events"},
-		migrations.Auth:                      {"rate_limits", "sessions", "users"},
-		migrations.Host:                      {"maintenance"},
-		migrations.Notify:                    {"messages"},
+		migrations.Booking: booking,
+		migrations.Webhook: {"payment_events"},
+		migrations.Auth:    {"rate_limits", "sessions", "users"},
+		migrations.Host:    {"maintenance"},
+		migrations.Notify:  {"messages"},
+		migrations.BookingMail: append([]string{"disputes", "messages", "payment_events", "payments", "refunds"},
+			booking...),
 		migrations.Auth | migrations.Webhook: {"payment_events", "rate_limits", "sessions", "users"},
 		migrations.Payments: append([]string{"disputes", "payment_events", "payments", "refunds"},
 			booking...),

@@ -16,5 +16,6 @@
 // such as the reminder of a cancelled booking. So the table has little personal data, and
 // no secret such as the link to a booking.
 //
-// The migration set Notify is its only table.
+// The migration set Notify is its only table. Package bookingmail has the messages about
+// bookings and payments, package smtp a Sender.
 package notify
