@@ -238,6 +238,61 @@ var frenchTexts = map[string]string{
 		"and paid for is safe. Please try again in a few minutes.": "Nous travaillons sur le système de réservation : " +
 		"rien ne peut être réservé ni modifié pour le moment. Ce que vous avez réservé et payé est en sécurité. " +
 		"Réessayez dans quelques minutes.",
+
+	// Mails.
+	"Your booking is confirmed: %s":                         "Votre réservation est confirmée : %s",
+	"Your booking was moved: %s":                            "Votre réservation a été déplacée : %s",
+	"Your booking was cancelled: %s":                        "Votre réservation a été annulée : %s",
+	"Your refund: %s":                                       "Votre remboursement : %s",
+	"Your payment is being checked: %s":                     "Votre paiement est en cours de vérification : %s",
+	"Your payment goes back to you: %s":                     "Votre paiement vous est rendu : %s",
+	"Reminder: %s":                                          "Rappel : %s",
+	"Your link: %s":                                         "Votre lien : %s",
+	"Your booking of %s is confirmed.":                      "Votre réservation (%s) est confirmée.",
+	"Your booking of %s has a new time.":                    "Votre réservation (%s) a un nouvel horaire.",
+	"Your booking of %s was cancelled.":                     "Votre réservation (%s) a été annulée.",
+	"A refund for your booking of %s was made.":             "Un remboursement pour votre réservation (%s) a été effectué.",
+	"Your payment for %s has arrived and is being checked.": "Votre paiement (%s) est arrivé et en cours de vérification.",
+	"Your payment for %s could not be used for the booking.": "Votre paiement (%s) n’a pas pu être utilisé pour la " +
+		"réservation.",
+	"This is a reminder of your booking of %s.":       "Nous vous rappelons votre réservation (%s).",
+	"This is the private link of your booking of %s.": "Voici le lien privé de votre réservation (%s).",
+	"New booking: %s":                "Nouvelle réservation : %s",
+	"Booking moved: %s":              "Réservation déplacée : %s",
+	"Booking cancelled: %s":          "Réservation annulée : %s",
+	"Refund made: %s":                "Remboursement effectué : %s",
+	"Refund failed: %s":              "Échec d’un remboursement : %s",
+	"A payment needs a decision: %s": "Un paiement demande une décision : %s",
+	"A payment came too late or twice and goes back: %s": "Un paiement est arrivé trop tard ou deux fois et repart : %s",
+	"It arrived after the time was given up.":            "Il est arrivé alors que l’horaire n’était plus réservé.",
+	"The booking had been paid already.":                 "La réservation était déjà payée.",
+	"The booking had been cancelled.":                    "La réservation avait été annulée.",
+	"The amount differs from the price.":                 "Le montant diffère du prix.",
+	"Hello,":                                             "Bonjour,",
+	"Hello %s,":                                          "Bonjour %s,",
+	"This link is yours alone: with it the booking can be seen, moved and cancelled. Do not forward this mail.": "Ce lien " +
+		"vous est réservé : il permet de voir, de déplacer et d’annuler la réservation. Ne transférez pas ce message.",
+	"You receive this mail because of a booking made with this address.": "Vous recevez ce message en raison d’une " +
+		"réservation faite avec cette adresse.",
+	"Before":                  "Auparavant",
+	"People":                  "Personnes",
+	"Customer":                "Client",
+	"Total":                   "Total",
+	"Refund":                  "Remboursement",
+	"Received":                "Reçu",
+	"Reason":                  "Motif",
+	"Booking":                 "Réservation",
+	"Nothing is paid back.":   "Aucun remboursement n’est dû.",
+	"%s is paid back to you.": "%s vous sont rendus.",
+	"The refund of %s failed. It has to be paid in another way.": "Le remboursement de %s a échoué. Il doit être payé " +
+		"autrement.",
+	"You need not pay again. We write to you as soon as it is decided.": "Vous n’avez pas à payer de nouveau. Nous vous " +
+		"écrirons dès qu’une décision est prise.",
+	"%s goes back to the means of payment that was used. It usually arrives within 5 to 10 working days.": "%s sont rendus " +
+		"sur le moyen de paiement utilisé, en général sous 5 à 10 jours ouvrés.",
+	"The attached file puts the time into your calendar.":    "Le fichier joint ajoute l’horaire à votre agenda.",
+	"The attached file removes the time from your calendar.": "Le fichier joint retire l’horaire de votre agenda.",
+	"We look forward to seeing you.":                         "Au plaisir de vous accueillir.",
 }
 
 // frenchProblems are the problems of fields that a customer's form can have.

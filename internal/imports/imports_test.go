@@ -34,7 +34,7 @@ var libraries = map[string][]string{
 	"locale":               {"booking"},
 	"migrations": {"github.com/mfridman/interpolate", "github.com/pressly/goose", "github.com/sethvargo/go-retry",
 		"go.uber.org/multierr", "golang.org/x/sync"},
-	"notify/bookingmail": {"booking", "booking/calendar", "notify", "payments", "webhook"},
+	"notify/bookingmail": {"booking", "booking/calendar", "locale", "notify", "payments", "webhook"},
 	"notify/smtp": {"notify", "github.com/wneessen/go-mail", "golang.org/x/crypto", "golang.org/x/net",
 		"golang.org/x/text"},
 	"notify": nil,

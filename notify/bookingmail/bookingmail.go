@@ -1,10 +1,8 @@
 package bookingmail
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
@@ -66,11 +64,9 @@ type Options struct {
 	From, FromName string
 	// Owners get a mail for each change.
 	Owners []string
-	// Language returns the language of a booking's customer, such as "fr" or "fr-CA". nil,
-	// and a language without texts, is DefaultLanguage.
-	Language func(b booking.Booking) string
-	// DefaultLanguage is also the owners'; "" is "en".
-	DefaultLanguage string
+	// OwnerLanguage is that of the owners' mails, such as "fr"; "" is English. Customers are
+	// written to in booking.Booking.Language.
+	OwnerLanguage string
 	// Reminder returns how long before the start a customer is reminded; 0 is never. nil is
 	// [DefaultReminder] for each resource.
 	Reminder func(r booking.Resource) time.Duration
@@ -83,19 +79,8 @@ type Mailer struct{ opts Options }
 
 // New returns a Mailer.
 func New(opts Options) (*Mailer, error) {
-	var bad []error
 	if opts.Bookings == nil || opts.BookingURL == nil || opts.Domain == "" || opts.From == "" {
-		bad = append(bad, errors.New("Bookings, BookingURL, Domain and From are required"))
-	}
-	opts.DefaultLanguage = cmp.Or(opts.DefaultLanguage, "en")
-	if _, found := languageOf(opts.DefaultLanguage); !found {
-		bad = append(bad, fmt.Errorf("there are no texts in the language %q", opts.DefaultLanguage))
-	}
-	if len(bad) > 0 {
-		return nil, fmt.Errorf("bookingmail: %w", errors.Join(bad...))
-	}
-	if opts.Language == nil {
-		opts.Language = func(booking.Booking) string { return "" }
+		return nil, errors.New("bookingmail: Bookings, BookingURL, Domain and From are required")
 	}
 	if opts.Reminder == nil {
 		opts.Reminder = func(booking.Resource) time.Duration { return DefaultReminder }

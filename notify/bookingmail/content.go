@@ -21,7 +21,7 @@ type Content struct {
 	// ToOwner: the mail is the owner's, else the customer's.
 	ToOwner bool
 	To      string
-	// Language is one that has texts.
+	// Language is a tag for locale.Of.
 	Language string
 	Booking  booking.Booking
 	Resource booking.Resource
@@ -70,8 +70,8 @@ func (m *Mailer) content(ctx context.Context, msg notify.Message, topic Topic, t
 	if b.Customer.Email == "" && !toOwner {
 		return c, notify.Drop("no_address")
 	}
-	c = Content{Topic: topic, ToOwner: toOwner, To: b.Customer.Email, Booking: b, Seller: m.opts.FromName, Now: msg.Now}
-	c.Language = m.language(msg.Language)
+	c = Content{Topic: topic, ToOwner: toOwner, To: b.Customer.Email, Booking: b, Seller: m.opts.FromName, Now: msg.Now,
+		Language: msg.Language}
 	if c.Resource, err = m.opts.Bookings.Resource(ctx, b.ResourceID); err != nil {
 		return c, fmt.Errorf("read the resource: %w", err)
 	}
@@ -204,14 +204,4 @@ func (m *Mailer) invite(c *Content) (err error) {
 		return nil
 	}
 	return err
-}
-
-// language returns a language that has texts.
-func (m *Mailer) language(wanted string) string {
-	for _, tag := range []string{wanted, m.opts.DefaultLanguage} {
-		if l, found := languageOf(tag); found && tag != "" {
-			return l.tag
-		}
-	}
-	return english.tag
 }

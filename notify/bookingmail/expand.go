@@ -41,11 +41,11 @@ func (m *Mailer) expand(ctx context.Context, msg notify.Message) ([]notify.Draft
 	var drafts []notify.Draft
 	if slices.Contains(customerTopics, d.What) {
 		drafts = append(drafts, notify.Draft{Kind: kindCustomer + string(d.What), Reference: b.ID,
-			Occurrence: msg.Occurrence, Language: m.opts.Language(b), Data: d})
+			Occurrence: msg.Occurrence, Language: b.Language, Data: d})
 	}
 	for _, owner := range m.opts.Owners {
 		drafts = append(drafts, notify.Draft{Kind: kindOwner + string(d.What), Reference: b.ID,
-			Occurrence: msg.Occurrence + " " + owner, Recipient: owner, Language: m.opts.DefaultLanguage, Data: d})
+			Occurrence: msg.Occurrence + " " + owner, Recipient: owner, Language: m.opts.OwnerLanguage, Data: d})
 	}
 	if d.What != TopicConfirmed && d.What != TopicMoved {
 		return drafts, nil
@@ -70,7 +70,7 @@ func (m *Mailer) reminder(ctx context.Context, b booking.Booking, now time.Time)
 		return nil, nil
 	}
 	return &notify.Draft{Kind: kindCustomer + string(TopicReminder), Reference: b.ID,
-		Occurrence: b.Start.UTC().Format(time.RFC3339), Language: m.opts.Language(b), DueAt: at,
+		Occurrence: b.Start.UTC().Format(time.RFC3339), Language: b.Language, DueAt: at,
 		Data: data{Start: &b.Start}}, nil
 }
 

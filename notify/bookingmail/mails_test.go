@@ -59,7 +59,7 @@ func TestMails_PaidMovedCancelledRefunded(t *testing.T) {
 	require.Equal(t, owner, m.ReplyTo)
 	for _, body := range []string{m.Text, m.HTML} {
 		for _, want := range []string{"Hello Ann,", "EUR 25.00", "free of charge until", "EUR 12.50 of EUR 25.00 is kept",
-			"Europe/Paris", b.ID, "Studio"} {
+			"Europe/Paris", b.Number, "Studio"} {
 			require.Contains(t, body, want)
 		}
 	}
@@ -200,7 +200,7 @@ func TestMails_LateAndParkedMoney(t *testing.T) {
 	require.Len(t, mails, 2)
 	m := w.one(mails, ann.Email)
 	require.Contains(t, m.Subject, "Your payment goes back")
-	require.Contains(t, m.Text, "EUR 25.00 goes back in full")
+	require.Contains(t, m.Text, "EUR 25.00 goes back")
 	require.Contains(t, m.Text, "had been cancelled")
 
 	b, paid := w.paid(ann)
@@ -262,15 +262,14 @@ func TestMails_LinkAgain(t *testing.T) {
 
 func TestMails_French(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(o *bookingmail.Options) {
-		o.Language = func(booking.Booking) string { return "fr-CA" }
-	})
+	w := newWorld(t)
+	w.language = "fr-CA"
 	b, _ := w.paid(ann)
 	mails := w.send()
 	m := w.one(mails, ann.Email)
 	require.Equal(t, "fr", m.Language)
-	require.Contains(t, m.Subject, "Votre réservation est confirmée : Massage")
-	require.Contains(t, m.Text, "25,00\u00a0EUR")
+	require.Contains(t, m.Subject, "Votre réservation est confirmée\u00a0: Massage")
+	require.Contains(t, m.Text, "25,00\u00a0€")
 	require.Contains(t, m.Text, "sans frais")
 	require.Contains(t, m.HTML, `lang="fr"`)
 	require.Contains(t, w.one(mails, owner).Subject, "New booking", "the owner's language is another")

@@ -37,6 +37,7 @@ type world struct {
 	outbox   *notify.Store
 	resource booking.Resource
 	nth      int
+	language string
 
 	mu    sync.Mutex
 	mails []notify.Mail
@@ -88,7 +89,8 @@ func (w *world) hold(c booking.Customer) booking.Booking {
 	w.t.Helper()
 	w.nth++
 	start := time.Now().UTC().Truncate(24 * time.Hour).Add(time.Duration(21*24+w.nth) * time.Hour)
-	b, err := w.bookings.Hold(w.t.Context(), booking.HoldRequest{Resource: w.resource.ID, Start: start, Customer: c})
+	b, err := w.bookings.Hold(w.t.Context(), booking.HoldRequest{Resource: w.resource.ID, Start: start, Customer: c,
+		Language: w.language})
 	require.NoError(w.t, err)
 	return b
 }

@@ -2,19 +2,19 @@ package bookingmail
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed" // The templates.
 	"fmt"
 	htmltemplate "html/template"
 	"strconv"
 	"strings"
 	texttemplate "text/template"
-	"time"
 	"unicode"
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/booking/calendar"
+	"github.com/booking-platform/booking-platform/locale"
 	"github.com/booking-platform/booking-platform/notify"
-	"github.com/booking-platform/booking-platform/payments"
 )
 
 //go:embed mail.html
@@ -42,26 +42,25 @@ type document struct {
 
 type row struct{ Label, Value string }
 
-// Render makes a mail with the texts of this package: text and HTML from one source,
+// Render makes a mail with the texts of package locale: text and HTML from one source,
 // without pictures, scripts, or addresses other than the customer's link.
 func Render(c Content) (notify.Mail, error) {
-	l, found := languageOf(c.Language)
-	if !found {
-		return notify.Mail{}, fmt.Errorf("bookingmail: there are no texts in the language %q", c.Language)
-	}
+	l := locale.Of(c.Language)
 	what := oneLine(c.Resource.Name)
 	if offer := offerName(c.Resource, c.Booking.Offer); offer != "" {
 		what += " – " + offer
 	}
-	d := document{Language: l.tag, Seller: oneLine(c.Seller), Link: c.Link}
+	at := what + ", " + l.Moment(c.Booking.Start, c.Zone)
+	d := document{Language: l.Tag(), Seller: oneLine(c.Seller), Link: c.Link}
 	if c.ToOwner {
-		d.Title = fmt.Sprintf(l.owner[c.Topic], what+", "+l.date(l, c.Booking.Start.In(c.Zone)))
-		d.Lead = fmt.Sprintf(l.owner[c.Topic], what)
+		d.Title, d.Lead = ownerLead(l, c.Topic, at), ownerLead(l, c.Topic, what)
 	} else {
-		d.Title = fmt.Sprintf(l.subject[c.Topic], what+", "+l.date(l, c.Booking.Start.In(c.Zone)))
+		d.Title, d.Lead = subject(l, c.Topic, at), lead(l, c.Topic, what)
 		d.Hello = hello(l, c.Booking.Customer.FirstName)
-		d.Lead = fmt.Sprintf(l.lead[c.Topic], what)
-		d.Button, d.Keep, d.Footer = l.button, l.keep, l.footer
+		d.Button = l.T("Your booking")
+		d.Keep = l.T("This link is yours alone: with it the booking can be seen, moved and cancelled. " +
+			"Do not forward this mail.")
+		d.Footer = l.T("You receive this mail because of a booking made with this address.")
 	}
 	d.Rows = rows(l, c, what)
 	d.Sentences = sentences(l, c)
@@ -89,134 +88,92 @@ func (c Content) mail(d document) (notify.Mail, error) {
 	return m, nil
 }
 
-func rows(l language, c Content, what string) (all []row) {
+func rows(l locale.Locale, c Content, what string) (all []row) {
 	b := c.Booking
 	add := func(label, value string) {
 		if value != "" {
 			all = append(all, row{label, oneLine(value)})
 		}
 	}
-	add(l.labelWhat, what)
-	add(l.labelWhen, l.span(b.Start, b.End, c.Zone))
+	add(l.T("What"), what)
+	add(l.T("When"), l.Span(b.Start, b.End, c.Zone))
 	if !c.From.IsZero() {
-		add(l.labelBefore, l.span(c.From, c.From.Add(b.End.Sub(b.Start)), c.Zone))
+		add(l.T("Before"), l.Span(c.From, c.From.Add(b.End.Sub(b.Start)), c.Zone))
 	}
 	if b.Party > 1 {
-		add(l.labelParty, strconv.Itoa(b.Party))
+		add(l.T("People"), strconv.Itoa(b.Party))
 	}
 	if c.ToOwner {
-		add(l.labelCustomer, b.Customer.FirstName+" "+b.Customer.LastName+" <"+b.Customer.Email+">")
-		add(l.labelPhone, b.Customer.Phone)
-		add(l.labelNote, b.Note)
+		add(l.T("Customer"), b.Customer.FirstName+" "+b.Customer.LastName+" <"+b.Customer.Email+">")
+		add(l.T("Phone"), b.Customer.Phone)
+		add(l.T("Note"), b.Note)
 	}
-	if b.Amount.Minor == 0 {
-		add(l.labelTotal, l.free)
-	} else {
-		add(l.labelTotal, l.money(b.Amount))
-	}
+	add(l.T("Total"), l.Price(b.Amount))
 	switch {
 	case c.Refund != nil:
-		add(l.labelRefund, l.money(c.Refund.Amount))
+		add(l.T("Refund"), l.Money(c.Refund.Amount))
 	case c.Topic == TopicCancelled && b.Refund != nil:
-		add(l.labelRefund, l.money(*b.Refund))
+		add(l.T("Refund"), l.Money(*b.Refund))
 	case c.Payment != nil:
-		add(l.labelReceived, l.money(c.Payment.Captured))
-		add(l.labelReason, l.reason(*c.Payment))
+		add(l.T("Received"), l.Money(c.Payment.Captured))
+		add(l.T("Reason"), reason(l, *c.Payment))
 	}
-	add(l.labelNumber, b.ID)
+	add(l.T("Booking"), cmp.Or(b.Number, b.ID))
 	return all
 }
 
-// reason is why money does not pay for the booking.
-func (l language) reason(p payments.Payment) string {
-	reason := p.ParkedReason
-	if reason == "" {
-		reason = p.Unapplied
-	}
-	return map[string]string{payments.ReasonLate: l.reasonLate, payments.ReasonPaidTwice: l.reasonTwice,
-		payments.ReasonCancelled: l.reasonCancelled, payments.ReasonAmount: l.reasonAmountDiffer}[reason]
-}
-
-func sentences(l language, c Content) (all []string) {
+func sentences(l locale.Locale, c Content) (all []string) {
 	say := func(text string) { all = append(all, text) }
 	b := c.Booking
-	byHand := c.Payment != nil && c.Payment.Kind == payments.KindDesk
 	switch c.Topic {
 	case TopicConfirmed, TopicMoved, TopicReminder:
 		if !c.ToOwner {
-			say(l.terms(b, c.Zone, c.Now))
+			say(l.Terms(b, c.Zone, c.Now))
 		}
 	case TopicCancelled:
 		switch {
 		case b.Refund != nil && b.Refund.Minor > 0:
-			say(fmt.Sprintf(l.refundComes, l.money(*b.Refund)))
+			say(back(l, *b.Refund))
 		case b.Amount.Minor > 0:
-			say(l.noRefund)
+			say(l.T("Nothing is paid back."))
 		}
 	case TopicRefunded:
-		if c.Refund != nil && !c.ToOwner {
-			if byHand || c.Refund.ByHand {
-				say(fmt.Sprintf(l.refundDesk, l.money(c.Refund.Amount)))
-			} else {
-				say(fmt.Sprintf(l.refundComes, l.money(c.Refund.Amount)))
-			}
+		switch {
+		case c.Refund == nil || c.ToOwner:
+		case c.Refund.ByHand:
+			say(l.T("%s is paid back to you.", l.Money(c.Refund.Amount)))
+		default:
+			say(back(l, c.Refund.Amount))
 		}
 	case TopicRefundFailed:
 		if c.Refund != nil {
-			say(fmt.Sprintf(l.refundProblem, l.money(c.Refund.Amount)))
+			say(l.T("The refund of %s failed. It has to be paid in another way.", l.Money(c.Refund.Amount)))
 		}
 	case TopicParked:
 		if !c.ToOwner {
-			say(l.checking)
+			say(l.T("You need not pay again. We write to you as soon as it is decided."))
 		}
 	case TopicUnapplied:
 		if c.Payment != nil {
-			say(fmt.Sprintf(l.goesBack, l.money(c.Payment.Captured)))
+			say(back(l, c.Payment.Captured))
 		}
 	}
 	switch c.CalendarMethod {
 	case "REQUEST":
-		say(l.calendar)
+		say(l.T("The attached file puts the time into your calendar."))
 	case "CANCEL":
-		say(l.calendarOff)
+		say(l.T("The attached file removes the time from your calendar."))
 	}
 	if c.Topic == TopicReminder || c.Topic == TopicConfirmed && !c.ToOwner {
-		say(l.soon)
+		say(l.T("We look forward to seeing you."))
 	}
 	return all
 }
 
-// terms describes until when the customer may cancel, at what fee.
-func (l language) terms(b booking.Booking, zone *time.Location, at time.Time) string {
-	t := b.Terms(at)
-	moment := func(t time.Time) string { return l.date(l, t.In(zone)) }
-	later := b.Terms(t.FreeUntil)
-	switch {
-	case t.Until.IsZero():
-		return l.neverChange
-	case !t.Allowed:
-		return l.changeTooLate
-	case b.Amount.Minor == 0:
-		return fmt.Sprintf(l.changeUntil, moment(t.Until))
-	case t.Refund != b.Amount:
-		return fmt.Sprintf(l.changeFeeUntil, moment(t.Until), l.money(t.Fee), l.money(b.Amount))
-	case later.Allowed:
-		return fmt.Sprintf(l.changeFreeThenFee, moment(t.FreeUntil), moment(t.Until), l.money(later.Fee),
-			l.money(b.Amount))
-	}
-	return fmt.Sprintf(l.changeFree, moment(t.FreeUntil))
-}
-
-const maxName = 40
-
-// hello greets by name, unless the name looks like an advertisement: anyone can book with
-// the address of another person.
-func hello(l language, name string) string {
-	name = oneLine(name)
-	if name == "" || len([]rune(name)) > maxName || strings.ContainsAny(name, ":/.@<>!?$€£0123456789") {
-		return l.hello
-	}
-	return fmt.Sprintf(l.helloName, name)
+// back says how money goes back by Stripe.
+func back(l locale.Locale, m booking.Money) string {
+	return l.T("%s goes back to the means of payment that was used. It usually arrives within 5 to 10 working days.",
+		l.Money(m))
 }
 
 func offerName(r booking.Resource, slug string) string {
