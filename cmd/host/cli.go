@@ -139,7 +139,7 @@ func (c *cli) rootCommand() *cobra.Command {
 			RunE:    serving,
 		},
 		c.migrateCommand(), c.resourceCommand(), c.eventsCommand(), c.paymentCommand(), c.bookingCommand(),
-		c.customerCommand(), c.userCommand(), c.maintenanceCommand(), c.doctorCommand(), c.healthcheckCommand(),
+		c.messageCommand(), c.customerCommand(), c.userCommand(), c.maintenanceCommand(), c.doctorCommand(), c.healthcheckCommand(),
 		c.versionCommand(), c.manCommand(), help,
 	)
 	addCompletion(root)

@@ -7,6 +7,7 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/metrics"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
+	"github.com/booking-platform/booking-platform/notify"
 	"github.com/booking-platform/booking-platform/payments"
 )
 
@@ -33,13 +34,14 @@ func listenForScrapes(cfg config.Config, logger *slog.Logger) (*metrics.Server, 
 func (s *services) useMetrics() {
 	steps := append(payments.Steps(), "booking.ReleaseExpired", "booking.CompletePast", "booking.ErasePast",
 		"webhook.RetryWaiting", "webhook.DeleteOld", "auth.DeleteExpired")
+	steps = append(steps, notify.Steps()...)
 	s.metrics = metrics.New(metrics.Options{
 		Version: versionOf(s.cfg.Version), DB: s.db, Webhook: s.receiver.Stats, Steps: steps,
 		Results: payments.BookResults(), Maintenance: s.paused.isOn,
 		Logger: s.logger,
 		Sources: metrics.Sources{
 			Ready: s.ready.Check, Bookings: s.bookings.Backlog, Payments: s.payments.Backlog,
-			Webhook: s.receiver.Ledger().Backlog,
+			Webhook: s.receiver.Ledger().Backlog, Messages: s.messageCounts,
 		},
 	})
 	s.stats.OnAnswer(func(a middleware.Answered) { s.metrics.Request(a.Route, a.Method, a.Status, a.Took) })

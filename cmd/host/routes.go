@@ -93,6 +93,10 @@ func (s *services) routes() (*mux.Router, error) {
 		mount(routes, r.Method, r.Path, r.Handler)
 	}
 	mount(routes, http.MethodGet, base.Path+"/docs", docs)
+	if s.mailbox != nil {
+		mount(routes, http.MethodGet, base.Path+mailboxPath, s.mailbox)
+		mount(routes, http.MethodGet, base.Path+mailboxPath+"/", s.mailbox)
+	}
 	if s.stripeFake != nil {
 		routes.PathPrefix("/stripe/").Handler(http.StripPrefix("/stripe", s.stripeFake))
 	}

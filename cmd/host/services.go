@@ -13,12 +13,15 @@ import (
 	"github.com/booking-platform/booking-platform/auth"
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/mailbox"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/metrics"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
 	"github.com/booking-platform/booking-platform/customers"
 	"github.com/booking-platform/booking-platform/health"
 	"github.com/booking-platform/booking-platform/locale"
 	"github.com/booking-platform/booking-platform/migrations"
+	"github.com/booking-platform/booking-platform/notify"
+	"github.com/booking-platform/booking-platform/notify/smtp"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/payments/stripetest"
 	"github.com/booking-platform/booking-platform/webhook"
@@ -41,6 +44,10 @@ type services struct {
 	metrics   *metrics.Metrics
 	paused    *maintenance
 	clientIP  *middleware.ClientIP
+
+	messages   *notify.Store
+	mailServer *smtp.Sender // nil without SMTP_URL.
+	mailbox    *mailbox.Box // In development without SMTP_URL, else nil.
 
 	stripeFake *stripetest.Server // nil with a real Stripe account.
 }
@@ -111,8 +118,11 @@ func newServices(cfg config.Config, db *sql.DB, self string, logger *slog.Logger
 	if err != nil {
 		return nil, err
 	}
+	if err = s.useMessages(observe); err != nil {
+		return nil, err
+	}
 	s.customers, err = customers.New(customers.Parts{Bookings: s.bookings, Payments: s.payments,
-		Ledgers: []*webhook.Ledger{s.receiver.Ledger()}, Users: s.users}, customers.Options{Logger: logger})
+		Ledgers: []*webhook.Ledger{s.receiver.Ledger()}, Users: s.users, Messages: s.messages}, customers.Options{Logger: logger})
 	if err != nil {
 		return nil, err
 	}
@@ -205,6 +215,7 @@ func (s *services) steps(ctx context.Context) {
 	var running sync.WaitGroup
 	for name, run := range map[string]func(context.Context) error{
 		"booking": s.bookings.Run, "webhook": s.receiver.Run, "auth": s.auth.Run,
+		"notify":   s.messages.Run,
 		"payments": func(ctx context.Context) error { return s.payments.Run(ctx, s.receiver) },
 	} {
 		running.Go(func() {

@@ -75,6 +75,11 @@ type Config struct {
 	// PersonalDataFor is how long after its end a booking keeps its customer; 0 is for
 	// ever.
 	PersonalDataFor time.Duration
+	// SMTPURL is the mail server; empty sends nothing, and in development shows mails at
+	// /mailbox. MailFrom is the sender, which may have a name, and MailOwners are addresses
+	// that get a mail for each change.
+	SMTPURL, MailFrom string
+	MailOwners        []string
 }
 
 // Cookie is the attributes of the session cookie.
@@ -135,6 +140,7 @@ func Read(environ map[string]string) (Config, Problems) {
 	c.limits(e, &problems)
 	c.cookie(e, &problems)
 	c.admin(&problems)
+	c.mail(e, &problems)
 	c.mistakenForDevelopment(e, &problems)
 	return c, problems
 }

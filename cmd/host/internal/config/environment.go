@@ -50,6 +50,9 @@ type environment struct {
 	LogLevel           logLevel   `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat          logFormat  `env:"LOG_FORMAT"`
 	PersonalDataDays   integer    `env:"PERSONAL_DATA_DAYS" envDefault:"0"`
+	SMTPURL            string     `env:"SMTP_URL"`
+	MailFrom           string     `env:"MAIL_FROM"`
+	MailOwner          list       `env:"MAIL_OWNER"`
 }
 
 // parse reads every variable. An empty one counts as absent, because compose files set

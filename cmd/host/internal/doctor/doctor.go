@@ -118,6 +118,7 @@ var checks = []check{
 	{EventsOtherMode, (*examination).readable, (*examination).eventsOfOtherMode},
 	{Reconciliation, (*examination).readable, (*examination).payments},
 	{Background, (*examination).readable, (*examination).background},
+	{Messages, (*examination).readable, (*examination).messages},
 	{Stripe, nil, (*examination).stripe},
 	{EventsUndelivered, (*examination).comparable, (*examination).eventsUndelivered},
 }
@@ -277,6 +278,8 @@ const (
 	OtherAccounts     Name = "other-accounts"
 	Reconciliation    Name = "reconciliation"
 	Background        Name = "background"
+	Messages          Name = "messages"
+	MessagesRefused   Name = "messages-refused"
 	AdminUser         Name = "admin-user"
 	Resources         Name = "resources"
 	Prices            Name = "prices"

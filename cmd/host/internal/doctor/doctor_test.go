@@ -34,7 +34,7 @@ func TestExamine_GoodHost(t *testing.T) {
 		doctor.DatabaseClock, doctor.DatabaseConnections,
 		doctor.Schema, doctor.DatabaseRights, doctor.AdminUser, doctor.Resources, doctor.Prices, doctor.EventsWaiting,
 		doctor.EventsOtherMode, doctor.RefundsStuck, doctor.RefundsFailed,
-		doctor.PaymentsParked, doctor.PaymentsDisputed, doctor.Reconciliation, doctor.Background, doctor.Stripe,
+		doctor.PaymentsParked, doctor.PaymentsDisputed, doctor.Reconciliation, doctor.Background, doctor.Messages, doctor.Stripe,
 		doctor.StripeClock, doctor.WebhookEndpoint,
 		doctor.WebhookEndpointTypes, doctor.WebhookEndpointVersion, doctor.EventsUndelivered,
 	} {
@@ -216,6 +216,15 @@ func TestExamine_EachMistake(t *testing.T) {
 		"an event without its payment": {func(w *world) { w.event("unmatched", "") }, "warning events-waiting"},
 		"events of test mode": {func(w *world) { w.event("ignored", "test_mode") },
 			"warning events-other-mode"},
+		"no mail server": {set("SMTP_URL", "", "MAIL_FROM", ""), "warning messages"},
+		"a mail that waits": {func(w *world) {
+			w.exec(`INSERT INTO booking_platform.messages (kind, reference, occurrence, due_at)
+				VALUES ('customer.link', '1', '1', statement_timestamp() - interval '1 hour')`)
+		}, "problem messages"},
+		"a mail that was refused": {func(w *world) {
+			w.exec(`INSERT INTO booking_platform.messages (kind, reference, occurrence, state, settled_at)
+				VALUES ('customer.link', '1', '1', 'refused', statement_timestamp())`)
+		}, "warning messages-refused"},
 		"a refund that is stuck":     {func(w *world) { w.refund("due", 3) }, "problem refunds-stuck"},
 		"a refund that is not made":  {func(w *world) { w.refund("due", 0) }, "warning refunds-stuck"},
 		"a refund that was refused":  {func(w *world) { w.refund("failed", 1) }, "problem refunds-failed"},

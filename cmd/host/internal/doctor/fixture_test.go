@@ -63,6 +63,8 @@ func newWorld(t *testing.T) *world {
 		"STRIPE_SECRET_KEY":     liveKey,
 		"STRIPE_WEBHOOK_SECRET": "whsec_Zt8fQ2mXy0Lb7Kc3Vn5Rw9Jd",
 		"TRUST_PROXY":           "1",
+		"SMTP_URL":              "smtps://studio:vB7qT2mZ9x@mail.example.com",
+		"MAIL_FROM":             "Studio <hello@example.com>",
 		// Nothing listens there.
 		"PORT": "1", "METRICS_ADDR": "127.0.0.1:2",
 	}}

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/booking-platform/booking-platform/booking"
+	"github.com/booking-platform/booking-platform/notify"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/webhook"
 )
@@ -39,6 +40,11 @@ var (
 		"three failed attempts), pending at Stripe, failed or canceled.", "state")
 	oldestRefundDesc = desc("refunds_oldest_waiting_seconds",
 		"Time since the oldest of them entered the state; 0 if there is none.", "state")
+	messagesDueDesc = desc("messages_due",
+		"Messages that are due and not sent, of all hosts; 0 if this host sends none.")
+	oldestMessageDesc = desc("messages_oldest_due_seconds",
+		"Time since the oldest of them became due; 0 if there is none.")
+	messagesRefusedDesc = desc("messages_refused", "Messages that were refused or given up and are kept, of all hosts.")
 )
 
 // database collects the metrics from the database.
@@ -70,6 +76,7 @@ func (d *database) Describe(ch chan<- *prometheus.Desc) {
 		upDesc, readFailuresDesc, readyDesc, eventsDesc, oldestEventDesc, lastProcessedDesc, holdsOpenDesc,
 		holdsExpiredDesc, oldestExpiredDesc,
 		paymentsDesc, oldestPaymentDesc, refundsDesc, oldestRefundDesc,
+		messagesDueDesc, oldestMessageDesc, messagesRefusedDesc,
 	} {
 		ch <- desc
 	}
@@ -98,6 +105,9 @@ func (d *database) Collect(ch chan<- prometheus.Metric) {
 	gauge(holdsOpenDesc, float64(r.bookings.Open))
 	gauge(holdsExpiredDesc, float64(r.bookings.Expired))
 	gauge(oldestExpiredDesc, r.bookings.Age.Seconds())
+	gauge(messagesDueDesc, float64(r.messages.Due))
+	gauge(oldestMessageDesc, r.messages.Oldest.Seconds())
+	gauge(messagesRefusedDesc, float64(r.messages.Refused))
 	p := r.payments
 	for state, w := range map[string]payments.BacklogCount{
 		"overdue": p.Overdue, "processing": p.Processing, "parked": p.Parked, "disputed": p.Disputed,
@@ -134,6 +144,7 @@ type Sources struct {
 	Webhook  func(context.Context) (webhook.Backlog, error)
 	Bookings func(context.Context) (booking.Backlog, error)
 	Payments func(context.Context) (payments.Backlog, error)
+	Messages func(context.Context) (notify.Counts, error)
 }
 
 type reading struct {
@@ -141,6 +152,7 @@ type reading struct {
 	events   webhook.Backlog
 	bookings booking.Backlog
 	payments payments.Backlog
+	messages notify.Counts
 	err      error
 }
 
@@ -156,7 +168,10 @@ func (s Sources) read(ctx context.Context) (r reading) {
 	if r.bookings, r.err = s.Bookings(ctx); r.err != nil {
 		return r
 	}
-	r.payments, r.err = s.Payments(ctx)
+	if r.payments, r.err = s.Payments(ctx); r.err != nil {
+		return r
+	}
+	r.messages, r.err = s.Messages(ctx)
 	return r
 }
 

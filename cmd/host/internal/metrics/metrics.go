@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/booking-platform/booking-platform/notify"
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
@@ -43,6 +44,7 @@ type Metrics struct {
 	logger   *slog.Logger
 	requests *prometheus.HistogramVec
 	holds    *prometheus.CounterVec
+	messages *prometheus.CounterVec
 	steps    steps
 }
 
@@ -61,9 +63,9 @@ func New(opts Options) *Metrics {
 	}, func() float64 { return truth(opts.Maintenance()) })
 	m := &Metrics{
 		registry: prometheus.NewRegistry(), logger: opts.Logger,
-		requests: newRequests(), holds: newHolds(opts.Results), steps: newSteps(opts.Steps),
+		requests: newRequests(), holds: newHolds(opts.Results), messages: newMessages(), steps: newSteps(opts.Steps),
 	}
-	m.registry.MustRegister(build, maintenance, m.requests, m.holds, m.steps.runs, m.steps.items, m.steps.success,
+	m.registry.MustRegister(build, maintenance, m.requests, m.holds, m.messages, m.steps.runs, m.steps.items, m.steps.success,
 		m.steps.duration, deliveries{opts.Webhook}, newDatabase(opts.Sources, opts.Logger),
 		collectors.NewDBStatsCollector(opts.DB, "booking_platform"), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -283,3 +285,20 @@ func (s *Server) Close() error {
 	}
 	return err
 }
+
+// messageResults are the results of package notify.
+var messageResults = []notify.Result{notify.ResultSent, notify.ResultExpanded, notify.ResultDropped, notify.ResultRefused,
+	notify.ResultFailed, notify.ResultUncertain}
+
+func newMessages() *prometheus.CounterVec {
+	messages := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: prefix + "messages_total", Help: "Attempts to send a message, by result.",
+	}, []string{"result"})
+	for _, result := range messageResults {
+		messages.WithLabelValues(string(result))
+	}
+	return messages
+}
+
+// Message counts an attempt to send a message.
+func (m *Metrics) Message(result string) { m.messages.WithLabelValues(result).Inc() }

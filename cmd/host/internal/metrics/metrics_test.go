@@ -19,6 +19,7 @@ import (
 
 	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/metrics"
+	"github.com/booking-platform/booking-platform/notify"
 	"github.com/booking-platform/booking-platform/payments"
 	"github.com/booking-platform/booking-platform/webhook"
 )
@@ -45,6 +46,9 @@ func fixture(read func(context.Context) error) (*metrics.Metrics, func()) {
 			Bookings: func(context.Context) (booking.Backlog, error) { return booking.Backlog{Open: 5}, nil },
 			Payments: func(context.Context) (payments.Backlog, error) {
 				return payments.Backlog{Parked: payments.BacklogCount{Count: 2, Age: 90 * time.Second}}, nil
+			},
+			Messages: func(context.Context) (notify.Counts, error) {
+				return notify.Counts{Due: 3, Oldest: time.Minute, Refused: 1}, nil
 			},
 		},
 	})
