@@ -97,7 +97,7 @@ func TestUsage_MistakeIsNamed(t *testing.T) {
 	for line, want := range map[string]string{
 		// Commands.
 		"serv":                   `unknown command "serv"; did you mean serve or user?`,
-		"frobnicate":             `unknown command "frobnicate"; it is one of booking, completion, customer, doctor, events, healthcheck, maintenance, migrate, payment, resource, serve, user, version`,
+		"frobnicate":             `unknown command "frobnicate"; it is one of booking, completion, customer, doctor, events, healthcheck, maintenance, message, migrate, payment, resource, serve, user, version`,
 		"event list":             `unknown command "event"; did you mean events?`,
 		"help nothing":           `help: there is no command "nothing"`,
 		"migrate":                "migrate: a command is missing; it is one of status, up",
