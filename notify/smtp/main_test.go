@@ -90,8 +90,8 @@ func (s *server) serve(conn net.Conn) {
 	}
 	in := bufio.NewReader(conn)
 	say := func(line string) { _, _ = conn.Write([]byte(line + "\r\n")) }
-	reply := func(command, usual string) bool {
-		switch answer := s.answer(command); answer {
+	reply := func(answer, usual string) bool {
+		switch answer {
 		case "":
 			say(usual)
 		case "cut":
@@ -140,17 +140,18 @@ func (s *server) serve(conn net.Conn) {
 				say("535 5.7.8 no such user " + s.auth)
 			}
 		case "MAIL", "RSET", "NOOP":
-			ok = reply(command, "250 2.0.0 fine")
+			ok = reply(s.answer(command), "250 2.0.0 fine")
 		case "RCPT":
 			s.mu.Lock()
 			s.recipients = append(s.recipients, line)
 			s.mu.Unlock()
-			ok = reply(command, "250 2.1.5 fine")
+			ok = reply(s.answer(command), "250 2.1.5 fine")
 		case "DATA":
-			if ok = reply(command, "354 go"); !ok {
+			answer := s.answer(command)
+			if ok = reply(answer, "354 go"); !ok {
 				return
 			}
-			if answer := s.answer(command); answer != "" {
+			if answer != "" {
 				break
 			}
 			var mail strings.Builder
@@ -164,12 +165,12 @@ func (s *server) serve(conn net.Conn) {
 				}
 				mail.WriteString(strings.TrimPrefix(row, "."))
 			}
-			if answer := s.answer("."); answer == "" || answer == "cut" {
+			if answer = s.answer("."); answer == "" || answer == "cut" {
 				s.mu.Lock()
 				s.mails = append(s.mails, mail.String())
 				s.mu.Unlock()
 			}
-			ok = reply(".", "250 2.0.0 accepted")
+			ok = reply(answer, "250 2.0.0 accepted")
 		case "QUIT":
 			say("221 bye")
 			return
