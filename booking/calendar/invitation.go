@@ -72,4 +72,6 @@ func Invitation(domain string, r booking.Resource, b booking.Booking, opts Invit
 var parameterText = strings.NewReplacer(`"`, "", `\`, "", "^", "", "'", "’", ";", " ", ":", " ", ",", " ")
 
 // parameter returns a text for a parameter.
-func parameter(s string) string { return strings.Join(strings.Fields(parameterText.Replace(line(s))), " ") }
+func parameter(s string) string {
+	return strings.Join(strings.Fields(parameterText.Replace(line(s))), " ")
+}
