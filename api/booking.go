@@ -69,8 +69,8 @@ type Payment struct {
 // BookingOf converts a booking of a resource in zone, without Payment and Cancellation.
 func BookingOf(b booking.Booking, zone *time.Location) Booking {
 	v := Booking{
-		ID: b.ID, Number: b.Number, Resource: b.ResourceID, Start: local(b.Start, zone), End: local(b.End, zone), Party: b.Party,
-		Status: b.Status, Amount: b.Amount.Minor, Currency: b.Amount.Currency,
+		ID: b.ID, Number: b.Number, Resource: b.ResourceID, Start: local(b.Start, zone), End: local(b.End, zone),
+		Party: b.Party, Status: b.Status, Amount: b.Amount.Minor, Currency: b.Amount.Currency,
 		FirstName: b.Customer.FirstName, LastName: b.Customer.LastName, Email: b.Customer.Email,
 		Phone: b.Customer.Phone, Note: b.Note, ExpiresAt: b.HoldExpiresAt, CreatedAt: b.CreatedAt,
 	}

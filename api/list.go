@@ -77,8 +77,8 @@ func (a *API) list(w http.ResponseWriter, r *http.Request) {
 
 // Only status may be repeated.
 var listParameters = map[string]bool{
-	"after": true, "customer": true, "from": true, "kind": true, "limit": true, "number": true, "order": true, "reference": true,
-	"resource": true, "status": true, "to": true, "total": true,
+	"after": true, "customer": true, "from": true, "kind": true, "limit": true, "number": true, "order": true,
+	"reference": true, "resource": true, "status": true, "to": true, "total": true,
 }
 
 // readList refuses unknown parameters: with a misspelt filter the list would be of all

@@ -152,7 +152,7 @@ func (a *Auth) EndAll(ctx context.Context, userID string) (int, error) {
 
 const endAllSessions = `DELETE FROM booking_platform.sessions WHERE user_id = $1::text`
 
-// ErrNoTransaction: [Auth.EndAllTx] was given no transaction.
+// ErrNoTransaction means that [Auth.EndAllTx] was given no transaction.
 var ErrNoTransaction = pg.ErrNoTransaction
 
 // EndAllTx is EndAll in the caller's transaction. A pool, or a connection without a

@@ -124,10 +124,10 @@ func (e *ConflictError) Error() string {
 
 func (e *ConflictError) Unwrap() error { return ErrSlotTaken }
 
-// IsRetryable: roll the transaction back and run it again. Postgres ended it in favour of
-// another one (SQLSTATE 40001 serialization failure, 40P01 deadlock), or its isolation
-// level hides what was committed since it began. [Store] retries its own transactions;
-// with [Tx] the caller does.
+// IsRetryable reports whether the transaction should be rolled back and run again:
+// Postgres ended it in favour of another one (SQLSTATE 40001 serialization failure, 40P01
+// deadlock), or its isolation level hides what was committed since it began. [Store]
+// retries its own transactions; with [Tx] the caller does.
 func IsRetryable(err error) bool { return errors.Is(err, errRetry) || pg.Retryable(err) }
 
 // wrap also adds the context's error where lib/pq reports SQLSTATE 57014 alone.

@@ -32,7 +32,7 @@ const (
 	DisputeStatusClosed DisputeStatus = "closed"
 )
 
-// Open: undecided. No refund is made meanwhile.
+// Open reports whether the dispute is undecided. No refund is made meanwhile.
 func (s DisputeStatus) Open() bool { return s == DisputeStatusInquiry || s == DisputeStatusOpen }
 
 // Dispute is a dispute of a payment, which can have several. Times are UTC.

@@ -37,8 +37,8 @@ const (
 	MatterRefundUnknown Matter = "refund_unknown"
 )
 
-// Forceable: the customer may be erased all the same, because what is left to do needs
-// Stripe's ids alone. Money that can still arrive forbids it.
+// Forceable reports whether the customer may be erased all the same, because what is left
+// to do needs Stripe's ids alone. Money that can still arrive forbids it.
 func (m Matter) Forceable() bool { return m != MatterCheckout && m != MatterProcessing }
 
 // Unsettled is a payment with one of its matters.

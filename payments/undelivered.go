@@ -145,7 +145,7 @@ type FetchedEvent struct {
 	Err      error
 }
 
-// Missing: the ledger had not settled the event before.
+// Missing reports whether the ledger had not settled the event before.
 func (t FetchedEvent) Missing() bool {
 	return t.Was == "" || t.Was == webhook.Failed || t.Was == webhook.Unmatched
 }

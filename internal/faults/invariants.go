@@ -15,6 +15,7 @@ type Invariant struct {
 	query string
 }
 
+// Violation is a row that violates an invariant.
 type Violation struct {
 	Invariant Invariant
 	Row       string
@@ -59,7 +60,8 @@ held AS (SELECT d.id, d.payment_id, d.amount_minor, d.currency, d.closed, d.with
 	CASE WHEN d.closed THEN d.lost ELSE (d.claimed OR d.withdrawn) AND NOT d.reinstated END AS away
 		FROM booking_platform.disputes d)`
 
-// Numbers 9 and 10 are no queries: nothing stays pending, and the run was not empty.
+// Invariants has all of them. Numbers 9 and 10 are no queries: nothing stays pending, and
+// the run was not empty.
 var Invariants = []Invariant{
 	{1, "no two active bookings of one resource's unit overlap", overlapSQL},
 	{2, "one ledger row per receiver and event id; every event takes effect once per receiver with a handler", onceSQL},

@@ -27,6 +27,7 @@ type Truth struct {
 // [Truth.ReceivedBy].
 const HostReceiver = webhook.DefaultName
 
+// Receiver is a receiver and its effects.
 type Receiver struct {
 	Name string `json:"name"`
 	// Types are those that a replica has a handler for.
@@ -73,6 +74,7 @@ type Event struct {
 	Session string `json:"session"`
 }
 
+// Money is the sums of one currency.
 type Money struct {
 	Captured int64 `json:"captured"`
 	Refunded int64 `json:"refunded"`

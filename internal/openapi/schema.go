@@ -33,6 +33,7 @@ type Schema struct {
 // Types are the allowed types; none allows all.
 type Types []string
 
+// UnmarshalJSON reads one type or several.
 func (t *Types) UnmarshalJSON(raw []byte) error {
 	if raw[0] == '[' {
 		return json.Unmarshal(raw, (*[]string)(t))
@@ -47,6 +48,7 @@ type Additional struct {
 	Schema *Schema
 }
 
+// UnmarshalJSON reads false, true or a schema.
 func (a *Additional) UnmarshalJSON(raw []byte) error {
 	switch string(raw) {
 	case "false":
@@ -91,6 +93,7 @@ func (p *Properties) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
+// Get returns the schema of a property, or nil.
 func (p Properties) Get(name string) *Schema {
 	for _, property := range p {
 		if property.Name == name {
@@ -112,7 +115,7 @@ func (d *Document) Resolve(s *Schema) (*Schema, error) {
 	return found, nil
 }
 
-// Validate's error names the first thing that is wrong, by its path in the value.
+// Validate names the first thing that is wrong, by its path in the value.
 func (d *Document) Validate(s *Schema, value []byte) error {
 	if !json.Valid(value) {
 		return errors.New("openapi: not JSON")

@@ -19,10 +19,12 @@ type Statements struct {
 	noted []string
 }
 
+// NewStatements returns an empty set for db.
 func NewStatements(db *sql.DB, limit int) *Statements {
 	return &Statements{db: db, limit: limit, made: map[string]*sql.Stmt{}}
 }
 
+// Get returns a prepared statement, or nil.
 func (s *Statements) Get(query string) *sql.Stmt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,8 +71,9 @@ func (s *Statements) Note(query string) *sql.Stmt {
 	return stmt
 }
 
-// What Postgres cannot prepare, such as two statements in one text, stays unprepared;
-// after another error the next call tries again.
+// PrepareNoted prepares what was noted. What Postgres cannot prepare, such as two
+// statements in one text, stays unprepared; after another error the next call tries
+// again.
 func (s *Statements) PrepareNoted(ctx context.Context) {
 	s.mu.Lock()
 	noted := s.noted

@@ -199,6 +199,7 @@ func Read[T any](ctx context.Context, db *sql.DB, do func(context.Context, Queri
 	return value, err
 }
 
+// Exec is Autocommit for a statement without rows.
 func Exec(ctx context.Context, db *sql.DB, query string, args ...any) (sql.Result, error) {
 	return Autocommit(ctx, db, func(ctx context.Context, q Querier) (sql.Result, error) {
 		return q.ExecContext(ctx, query, args...)
@@ -227,6 +228,7 @@ func (w *Watch) Sent(query string) {
 	}
 }
 
+// Suspect reports whether the code may have ended the transaction.
 func (w *Watch) Suspect() bool { return w.suspect.Load() }
 
 // ROLLBACK AND CHAIN, or COMMIT and then BEGIN, leaves another transaction.
@@ -286,8 +288,8 @@ func SQLState(err error) string {
 	return ""
 }
 
-// Retryable: Postgres rolled a transaction back in favour of another, by a serialization
-// failure (40001) or a deadlock (40P01).
+// Retryable reports whether Postgres rolled a transaction back in favour of another: a
+// serialization failure (40001) or a deadlock (40P01).
 func Retryable(err error) bool {
 	state := SQLState(err)
 	return state == "40001" || state == "40P01"

@@ -33,7 +33,7 @@ type Block struct {
 	Checked          bool
 }
 
-// Any other fence is an error: it would be untested.
+// Parse returns the blocks of a page. Any other fence is an error: it would be untested.
 func Parse(page string) ([]Block, error) {
 	var blocks []Block
 	section, fence := "", ""
@@ -100,6 +100,7 @@ func Anchors(page string) map[string]bool {
 	return all
 }
 
+// Compare returns an error if output is not the expected one.
 func (b Block) Compare(output string) error {
 	if !b.Checked {
 		return nil
@@ -151,7 +152,7 @@ func matchesLine(want, got string) bool {
 	return regexp.MustCompile(`^` + strings.Join(parts, `.*`) + `$`).MatchString(got)
 }
 
-// Prelude defines the functions that the page uses, such as host and sql.
+// Shell runs blocks. Prelude defines the functions that the page uses, such as host.
 type Shell struct {
 	Prelude, Dir string
 	Env          []string

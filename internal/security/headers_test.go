@@ -210,7 +210,8 @@ func notPublic(t *testing.T, c *cluster) {
 		require.Equal(t, http.StatusOK, a.status)
 		require.Contains(t, a.body, "# TYPE", "it is where the metrics are")
 		require.Equal(t, http.StatusOK, scraper.get("/debug/pprof/heap").status)
-		for _, path := range []string{"/debug/vars", "/debug/pprof/cmdline", "/debug/pprof/symbol", "/", "/dashboard", "/login"} {
+		for _, path := range []string{"/debug/vars", "/debug/pprof/cmdline", "/debug/pprof/symbol", "/", "/dashboard",
+			"/login"} {
 			require.Equal(t, http.StatusNotFound, scraper.get(path).status, path)
 		}
 		elsewhere, err := net.DialTimeout("tcp",

@@ -37,6 +37,7 @@ type Attempt struct {
 	Error  string // why there was no response
 }
 
+// OK reports whether the response was a 2xx.
 func (a Attempt) OK() bool { return a.Status >= 200 && a.Status <= 299 }
 
 // LastStatus returns the status of the last attempt, or 0 without a response or attempt.

@@ -29,6 +29,7 @@ type Seat struct {
 	Pinned bool
 }
 
+// Overlaps reports whether the seat has an instant in [from, to).
 func (s Seat) Overlaps(from, to int64) bool { return s.From < to && from < s.To }
 
 // Assignment holds the units of each seat, by its index.

@@ -21,6 +21,7 @@ type Stats struct {
 	answered     func(Answered)
 }
 
+// ServerErrors returns the number of 5xx answers.
 func (s *Stats) ServerErrors() int64 { return s.serverErrors.Load() }
 
 const requestMessage = "request"
@@ -114,6 +115,7 @@ func (a *responseRecorder) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// Answered is an answered request.
 type Answered struct {
 	// Route is the route's template, or "". Method is as the client sent it.
 	Route, Method string
@@ -123,7 +125,7 @@ type Answered struct {
 	Took time.Duration
 }
 
-// OnAnswer's f is called after each request. Set it before the first one.
+// OnAnswer sets a function for each request. Set it before the first one.
 func (s *Stats) OnAnswer(f func(Answered)) { s.answered = f }
 
 func (s *Stats) note(route, method string, status int, took time.Duration, gone bool) {

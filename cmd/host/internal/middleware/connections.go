@@ -59,6 +59,7 @@ type ConnectionStats struct {
 	Cut           int64
 }
 
+// NewConnections returns the limits of one server.
 func NewConnections(opts ConnectionOptions) *Connections {
 	if opts.Max <= 0 {
 		opts.Max = 4096
@@ -114,6 +115,7 @@ func (cs *Connections) evictionCandidate() (c *conn) {
 	return c
 }
 
+// Listener returns l with the limits.
 func (cs *Connections) Listener(l net.Listener) net.Listener { return &listener{l, cs} }
 
 type listener struct {

@@ -117,6 +117,7 @@ type linkJSON struct {
 	Link      string    `json:"link"`
 }
 
+// Add adds a booking to the batch.
 func (p *Links) Add(b booking.Booking) { p.pending = append(p.pending, b) }
 
 // Flush prints the batch.

@@ -18,8 +18,8 @@ func (p Printer) Erasure(r customers.Report) error {
 		n    int
 	}{
 		{"bookings", r.Bookings}, {"history", r.History}, {"hold numbers", r.HoldNumbers}, {"payments", r.Payments},
-		{"refunds", r.Refunds}, {"events", r.Events}, {"messages", r.Messages}, {"users", r.Users}, {"sessions", r.Sessions},
-		{"actors", r.Actors},
+		{"refunds", r.Refunds}, {"events", r.Events}, {"messages", r.Messages}, {"users", r.Users},
+		{"sessions", r.Sessions}, {"actors", r.Actors},
 	} {
 		fields = append(fields, [2]string{count.name, strconv.Itoa(count.n)})
 	}

@@ -109,6 +109,7 @@ type Replayed struct {
 	failed           error
 }
 
+// Add prints the result of an event.
 func (p *Replayed) Add(r webhook.Replayed) {
 	line := replayedJSON{ID: r.ID, Type: r.Type, Was: r.Was, Outcome: r.Outcome, Skipped: r.Skipped}
 	if r.Err != nil {
@@ -220,6 +221,7 @@ type Fetched struct {
 	failed                    error
 }
 
+// Add prints an event if the ledger lacked it.
 func (p *Fetched) Add(t payments.FetchedEvent) {
 	p.listed++
 	if !t.Missing() || t.Outcome == webhook.Duplicate {

@@ -13,6 +13,7 @@ import (
 	"unicode"
 )
 
+// Printer prints to Out, JSON lines if JSON is set.
 type Printer struct {
 	Out  io.Writer
 	JSON bool
@@ -75,6 +76,7 @@ func Escape(text string) string {
 	return b.String()
 }
 
+// OneLine replaces each run of white space by one space.
 func OneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 func truncate(text string) string {
