@@ -8,11 +8,10 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/pressly/goose/v3"
-	"github.com/stretchr/testify/require"
-
 	"github.com/booking-platform/booking-platform/internal/testdb"
 	"github.com/booking-platform/booking-platform/migrations"
+	"github.com/pressly/goose/v3"
+	"github.com/stretchr/testify/require"
 )
 
 func TestEachSetBringsItsTablesAndNothingElse(t *testing.T) {
@@ -358,3 +357,5 @@ func copyOf(t *testing.T, source fs.FS) fstest.MapFS {
 	require.NoError(t, err)
 	return out
 }
+
+func TestMain(m *testing.M) { testdb.Main(m) }

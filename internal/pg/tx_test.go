@@ -219,3 +219,5 @@ func TestWatch_Suspect(t *testing.T) {
 		require.Equal(t, suspect, w.Suspect(), query)
 	}
 }
+
+func TestMain(m *testing.M) { testdb.Main(m) }

@@ -1,9 +1,0 @@
-package pg_test
-
-import (
-	"testing"
-
-	"github.com/booking-platform/booking-platform/internal/testdb"
-)
-
-func TestMain(m *testing.M) { testdb.Main(m) }
