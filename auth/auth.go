@@ -22,7 +22,7 @@ type User struct {
 	Email string `json:"email"`
 	// Role is compared by [Auth.RequireRole], byte for byte.
 	Role string `json:"role"`
-	// Version may be set by [Users].
+	// Version is for [Users], see there.
 	Version string `json:"-"`
 }
 

@@ -15,7 +15,8 @@ import (
 
 type userKey struct{}
 
-// UserFrom returns the user that RequireAPI or RequirePage identified.
+// UserFrom returns the user that RequireAPI or RequirePage identified, and false outside
+// of them.
 func UserFrom(ctx context.Context) (User, bool) {
 	user, ok := ctx.Value(userKey{}).(User)
 	return user, ok

@@ -33,7 +33,8 @@ type UserTable struct {
 	passwords *passwords
 }
 
-// NewUsers returns an error if db is nil, and does not talk to the database.
+// NewUsers returns the users in db, or an error if db is nil. It does not talk to the
+// database.
 func NewUsers(db *sql.DB, opts UsersOptions) (*UserTable, error) {
 	if db == nil {
 		return nil, errors.New("auth: no database given")

@@ -47,7 +47,8 @@ type Customers struct {
 	log   *slog.Logger
 }
 
-// New returns an error without Parts.Bookings, and does not talk to the database.
+// New returns Customers, or an error without Parts.Bookings. It does not talk to the
+// database.
 func New(parts Parts, opts Options) (*Customers, error) {
 	if parts.Bookings == nil {
 		return nil, errors.New("customers: a booking store is required")

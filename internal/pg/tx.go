@@ -60,8 +60,8 @@ func Begin(ctx context.Context, db *sql.DB) (*Tx, error) {
 	return &Tx{Tx: tx, release: func(err error) { cancel(); release(err) }}, nil
 }
 
-// Commit rolls back if ctx has ended. If ctx ends before the response, the error is
-// [ErrUnconfirmed] and the connection stays in use until the response.
+// Commit commits, or rolls back if ctx has ended. If ctx ends before the response, the
+// error is [ErrUnconfirmed] and the connection stays in use until the response.
 func (t *Tx) Commit(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		_ = t.Rollback()
@@ -106,7 +106,7 @@ func (t *Tx) Rollback() error {
 	return err
 }
 
-// InTx commits, unless do returns an error or panics.
+// InTx runs do in a transaction, and commits unless do returns an error or panics.
 func InTx(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
 	tx, err := Begin(ctx, db)
 	if err != nil {
@@ -173,7 +173,8 @@ func Write[T any](ctx context.Context, db *sql.DB, do func(context.Context) (T, 
 	}
 }
 
-// waitForConnection lets a caller leave while the pool is used up: do would wait on.
+// waitForConnection waits until a used-up pool has a free connection, so that do does not
+// wait for one after its caller has left.
 func waitForConnection(ctx context.Context, db *sql.DB) error {
 	pool := db.Stats()
 	if pool.MaxOpenConnections <= 0 || pool.InUse < pool.MaxOpenConnections {
@@ -248,7 +249,8 @@ func (w *Watch) Suspect() bool { return w.suspect.Load() }
 // ROLLBACK AND CHAIN, or COMMIT and then BEGIN, leaves another transaction.
 const sameTransactionSQL = `SELECT coalesce(pg_current_xact_id_if_assigned()::text = $1::text, false)`
 
-// Check returns ErrTransactionEnded if so. q is the *sql.Tx or works in it.
+// Check returns ErrTransactionEnded if the transaction was ended. q is the *sql.Tx or
+// works in it.
 func (w *Watch) Check(ctx context.Context, q Querier) error {
 	if !w.Suspect() {
 		return nil

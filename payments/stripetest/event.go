@@ -209,7 +209,7 @@ func matchesType(pattern, eventType string) bool {
 	return pattern == eventType
 }
 
-// createdWithin is the parameter created.
+// createdWithin reads the parameter created.
 func createdWithin(f form) (func(second int64) bool, error) {
 	bounds := map[string]func(at, bound int64) bool{
 		"created":      func(at, bound int64) bool { return at == bound },
