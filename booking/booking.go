@@ -65,39 +65,38 @@ type Booking struct {
 	Kind   Kind
 	// Offer is the slug of the offer it was sold as; "" is the resource's own slot.
 	ResourceID, Offer string
-	// Start and End are in UTC; End is exclusive.
+	// Start and End are UTC; End is exclusive.
 	Start, End time.Time
-	// Party is the number of people, and of units.
+	// Party is how many people, and units.
 	Party int
 	// Status of an expired hold is pending until it is released.
 	Status Status
-	// HoldExpiresAt is the end of the hold in UTC, at Start at the latest. A confirmation
-	// keeps it.
+	// HoldExpiresAt is in UTC, at Start at the latest. A confirmation keeps it.
 	HoldExpiresAt time.Time
 	Customer      Customer
-	// Note and Language are those of the [HoldRequest].
+	// Note and Language are the [HoldRequest]'s.
 	Note, Language string
-	// Amount is the price per person at the time of the hold, times Party.
+	// Amount is the price per person at the hold, times Party.
 	Amount Money
-	// Policy is the resource's at the time of the hold.
+	// Policy is the resource's at the hold.
 	Policy Policy
-	// Refund is the part of Amount refunded by its cancellation; nil if it is not
-	// cancelled, or nothing had been paid.
+	// Refund is what the cancellation refunds of Amount; nil if not cancelled, or nothing
+	// had been paid.
 	Refund *Money
-	// LateRefund is the refund of a payment that arrives after the hold was cancelled;
-	// nil means all. See [Tx.ApplyLateRefund].
+	// LateRefund is the refund of a payment that comes after the hold was cancelled; nil
+	// means all. See [Tx.ApplyLateRefund].
 	LateRefund *Money
 	// Sequence counts moves and cancellations, as SEQUENCE of iCalendar does.
 	Sequence int
-	// Reference, IdempotencyKey and Metadata are those of the [HoldRequest]; the key is
-	// "" after [Store.Release].
+	// Reference, IdempotencyKey and Metadata are the [HoldRequest]'s; the key is "" after
+	// [Store.Release].
 	Reference      string
 	IdempotencyKey string `json:"-"`
 	Metadata       map[string]string
 	// OwnerToken is the secret of the customer's link, see [Store.Owned]. Only
 	// [Store.Hold] and [Store.WithOwnerToken] set it.
 	OwnerToken string `json:"-"`
-	// CreatedAt and UpdatedAt are in UTC.
+	// CreatedAt and UpdatedAt are UTC.
 	CreatedAt, UpdatedAt time.Time
 }
 
@@ -233,8 +232,7 @@ func (t *Tx) Lock(ctx context.Context, id string) (Booking, error) {
 
 // LockWithResource is [Tx.Lock] before a possible [Tx.Retake] or [Tx.Reschedule]: it
 // locks the resource first, so that two such transactions cannot deadlock. Other
-// relocations on the resource wait until the transaction ends; holds do not. One round
-// trip.
+// relocations on it wait until the transaction ends; holds do not. One round trip.
 func (t *Tx) LockWithResource(ctx context.Context, id string) (Booking, error) {
 	_, row, err := lockBooking(ctx, t.q, id)
 	if err != nil {
@@ -248,9 +246,9 @@ type actorKey struct{}
 
 const maxActor = 200
 
-// WithActor sets the actor that the history records for changes made with the context,
-// for example "customer" or "user:ada@example.com". It is truncated to 200 characters;
-// control characters and those that hide or reorder text are removed.
+// WithActor sets the actor in the history of changes made with the context, for example
+// "customer" or "user:ada@example.com". It is cut to 200 characters; control characters
+// and those that hide or reorder text are removed.
 func WithActor(ctx context.Context, actor string) context.Context {
 	kept := []rune(valid.WithoutHidden(strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) || c == unicode.ReplacementChar {

@@ -43,8 +43,8 @@ func (s *Store) Hold(ctx context.Context, req HoldRequest) (Booking, error) {
 	return b, wrap(ctx, "hold", err)
 }
 
-// maxAttempts bounds how often an operation is repeated because another transaction got
-// or freed units. So many in a row mean a defect.
+// maxAttempts bounds the repeats after another transaction got or freed units. So many in
+// a row mean a defect.
 const maxAttempts = 200
 
 // holder makes a hold, for the store or in a caller's transaction.
@@ -115,7 +115,8 @@ func (h *holder) take(ctx context.Context, req HoldRequest) (Booking, error) {
 				Until: row.LimitUntil.UTC()}
 		case row.Free >= req.Party:
 			// Another transaction took some of the picked units, or a number of a limit,
-			// which the next statement sees, or another booking has the same Number. (Above READ COMMITTED, the error is 40001 instead.)
+			// which the next statement sees, or another booking has the same Number.
+			// (Above READ COMMITTED, the error is 40001 instead.)
 		case row.Lapsed:
 			from, to := r.blocked(req.Start)
 			if err := h.releaseExpiredIn(ctx, r.ID, from, to); err != nil {
@@ -132,8 +133,7 @@ func (h *holder) take(ctx context.Context, req HoldRequest) (Booking, error) {
 	return Booking{}, errContention
 }
 
-// attempt runs the statement once. It returns known = false if the resource does not have
-// the rules any more.
+// known = false: the resource does not have the rules any more.
 func (h *holder) attempt(ctx context.Context, req HoldRequest,
 	r *rules) (b Booking, row holdRow, known bool, err error) {
 	// Each attempt has another id, see numbersSQL.
@@ -184,8 +184,7 @@ func (h *holder) attempt(ctx context.Context, req HoldRequest,
 	return b, row, known, nil
 }
 
-// rules returns the cached rules if the request is valid by them, else those of the
-// database.
+// rules returns the cached rules if the request is valid by them, else the database's.
 func (h *holder) rules(ctx context.Context, req HoldRequest) (*rules, error) {
 	if r, ok := h.store.cache.get(req.Resource); ok && len(req.check()) == 0 {
 		if sold, p := r.forRequest(req); len(p) == 0 {
@@ -222,7 +221,7 @@ func (h *holder) refuse(ctx context.Context, req HoldRequest, r *rules, refusal 
 	return Booking{}, refusal
 }
 
-// repeated returns the customer's booking under the request's key, if any.
+// repeated returns the customer's booking under the request's key.
 func (h *holder) repeated(ctx context.Context, req HoldRequest, r *rules) (b Booking, found bool, err error) {
 	if req.IdempotencyKey == "" {
 		return Booking{}, false, nil

@@ -14,14 +14,13 @@ import "time"
 // win and the others would retry for each unit.
 //
 // ON CONFLICT covers the overlap, the idempotency key and the random number, of which the
-// next attempt gets another. A conflict is then no error,
-// which leaves a caller's transaction usable; plain inserts into an exclusion constraint
-// can also deadlock.
+// next attempt gets another. A conflict is then no error, which leaves a caller's
+// transaction usable; plain inserts into an exclusion constraint can also deadlock.
 //
 // If too few units are free, heads is the remaining capacity at the fullest instant of
 // the slot and its buffers: if it suffices, other bookings can get other units.
 //
-// If the capacity was lowered by SQL below units in use, a hold takes only the units that
+// If SQL lowered the capacity below units in use, a hold takes only the units that
 // seating.Sellable describes, because the constraint alone would admit too many.
 //
 // Expired holds count as taken and are reported. Releasing them here would be too late
@@ -119,8 +118,7 @@ FROM state s LEFT JOIN inserted i ON true LEFT JOIN LATERAL (
     SELECT n.scope, n.allowed, n.until FROM numbers n WHERE n.until IS NOT NULL ORDER BY n.scope DESC LIMIT 1
 ) l ON true`
 
-// holdRow is the result of holdSQL; there is none if the resource does not have the
-// version any more.
+// There is no row if the resource does not have the version any more.
 type holdRow struct {
 	Held          bool       `db:"held"`
 	Number        *string    `db:"number"`
@@ -129,16 +127,15 @@ type holdRow struct {
 	UpdatedAt     *time.Time `db:"updated_at"`
 	TooSoon       bool       `db:"too_soon"`
 	TooFar        bool       `db:"too_far"`
-	// Free is the number of free units that may be sold.
+	// Free is how many free units may be sold.
 	Free   int  `db:"free"`
 	Lapsed bool `db:"lapsed"`
-	// Heads is the remaining capacity during the slot, only if Free is less than the
-	// party.
+	// Heads is the remaining capacity during the slot, if Free is less than the party.
 	Heads int `db:"heads"`
-	// Repeats reports a booking of the customer under the request's key.
+	// Repeats: the customer has a booking under the request's key.
 	Repeats bool `db:"repeats"`
 	Numbers int  `db:"numbers"`
-	// LimitScope is the scope of a limit that was reached, or "".
+	// LimitScope of a limit that was reached, or "".
 	LimitScope   string     `db:"limit_scope"`
 	LimitAllowed *int       `db:"limit_allowed"`
 	LimitUntil   *time.Time `db:"limit_until"`

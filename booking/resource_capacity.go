@@ -10,14 +10,11 @@ import (
 	"github.com/booking-platform/booking-platform/booking/internal/seating"
 )
 
-// CapacityError means that a capacity cannot be lowered as far as requested, because more
-// is sold.
+// CapacityError means that a capacity cannot be lowered so far, because more is sold.
 type CapacityError struct {
-	// Capacity is the one requested, Sold the largest number of units sold at any
-	// instant.
+	// Capacity was requested, Sold is the most that is sold at any instant.
 	Capacity, Sold int
-	// Bookings are those at an instant with too many units sold, blocks included, by
-	// start; at most 100.
+	// Bookings are those at such an instant, blocks included, by start; at most 100.
 	Bookings []Booking
 }
 
@@ -25,7 +22,7 @@ func (e *CapacityError) Error() string {
 	return fmt.Sprintf("capacity %d is too small: %d units are sold at one time", e.Capacity, e.Sold)
 }
 
-// lapsedError means that expired holds have to be released first, in [from, to).
+// lapsedError: expired holds have to be released first, in [from, to).
 type lapsedError struct {
 	resource string
 	from, to time.Time
@@ -36,7 +33,7 @@ func (e *lapsedError) Error() string { return errLapsed.Error() }
 // farFuture is after every booking.
 var farFuture, _ = Date{9999, time.December, 31}.At(0, time.UTC)
 
-// checkCapacity is the check of lowerCapacity, without expired holds.
+// checkCapacity leaves out expired holds.
 func checkCapacity(ctx context.Context, q Querier, resource string, capacity int, now time.Time) error {
 	rows, seats, err := lockedResource{q: q, id: resource}.readSeats(ctx, now, farFuture, "")
 	if err != nil {
@@ -50,7 +47,7 @@ func checkCapacity(ctx context.Context, q Querier, resource string, capacity int
 	return fit(ctx, q, rows, seats, capacity)
 }
 
-// fit returns a [*CapacityError] if more units than capacity are sold at some instant.
+// fit returns a [*CapacityError] if more than capacity is sold at some instant.
 func fit(ctx context.Context, q Querier, rows []seatRow, seats []seating.Seat, capacity int) error {
 	sold := seating.MaxUnits(seats, 0, farFuture.UnixMicro())
 	if sold <= capacity {
@@ -70,8 +67,8 @@ func fit(ctx context.Context, q Querier, rows []seatRow, seats []seating.Seat, c
 }
 
 // lowerCapacity gives the bookings that end after now units up to a smaller capacity. The
-// transaction has the resource locked FOR UPDATE. On a [*CapacityError] or a lapsedError
-// nothing has changed.
+// resource is locked FOR UPDATE. On a [*CapacityError] or a lapsedError nothing has
+// changed.
 func lowerCapacity(ctx context.Context, q Querier, resource string, capacity int, now time.Time) error {
 	m := lockedResource{q: q, id: resource, capacity: capacity}
 	rows, seats, err := m.readSeats(ctx, now, farFuture, "")
@@ -103,8 +100,8 @@ func lowerCapacity(ctx context.Context, q Querier, resource string, capacity int
 	return m.relocate(ctx, moved)
 }
 
-// lapsedIn returns the range of the expired holds. While they are not released, a late
-// payment may still confirm them.
+// lapsedIn is the range of expired holds. Until they are released, a late payment may
+// confirm them.
 func lapsedIn(resource string, rows []seatRow) error {
 	out := lapsedError{resource: resource}
 	for _, row := range rows {
@@ -124,9 +121,9 @@ func lapsedIn(resource string, rows []seatRow) error {
 	return &out
 }
 
-// planPast finds other units for bookings that are over but not completed yet, and so
-// still keep their units from those that overlapped them. These may be above the new
-// capacity. current are the bookings that are not over, by start.
+// planPast finds other units for bookings that are over but not completed, and so keep
+// their units from those that overlapped them. These may be above the new capacity.
+// current are the bookings that are not over, by start.
 func (m lockedResource) planPast(ctx context.Context, current []seatRow,
 	assigned seating.Assignment) ([]reservation, error) {
 	fixed := map[string][]int{}
