@@ -45,7 +45,8 @@ names.`,
 		"renew the links made with this secret, by its `ID`; host doctor lists them")
 	renew.Flags().StringVar(&req.After, "after", "", "continue an interrupted run after this `ID` of a booking")
 	renew.Flags().BoolVar(&links, "links", false, "print the new links with the customers' addresses")
-	return c.group("booking", "Enter bookings and renew customers' links", c.bookingAddCommand(), renew)
+	return c.group("booking", "Enter and cancel bookings, and renew customers' links", c.bookingAddCommand(),
+		c.bookingCancelCommand(), renew)
 }
 
 func (c *cli) renewLinks(ctx context.Context, ids []string, req booking.RenewRequest, show bool) error {

@@ -24,7 +24,8 @@ func TestBookingAdd_DeskAndFree(t *testing.T) {
 		return command(t, env, append([]string{"booking", "add", "--resource", "studio", "--start", start,
 			"--first-name", "Ada", "--last-name", "Lovelace", "--email", "ada@example.com"}, more...)...)
 	}
-	status, stdout, stderr := add("--desk", "cash", "--reference", "receipt 17")
+	status, stdout, stderr := add("--desk", "cash", "--reference", "receipt 17", "--phone", "+49 30 901820", "--note",
+		"by the window")
 	require.Equal(t, 0, status, stderr)
 	id, link, ok := strings.Cut(strings.TrimSpace(stdout), " ")
 	require.True(t, ok, stdout)
@@ -32,7 +33,10 @@ func TestBookingAdd_DeskAndFree(t *testing.T) {
 	got := ada.get("/api/bookings/" + id + "?token=" + token)
 	require.Equal(t, http.StatusOK, got.status)
 	require.Contains(t, got.body, `"status":"confirmed"`)
-	status, again, stderr := add("--desk", "cash", "--reference", "receipt 17", "--json")
+	require.Contains(t, got.body, `"phone":"+49 30 901820"`)
+	require.Contains(t, got.body, `"note":"by the window"`)
+	status, again, stderr := add("--desk", "cash", "--reference", "receipt 17", "--phone", "+49 30 901820", "--note",
+		"by the window", "--json")
 	require.Equal(t, 0, status, stderr)
 	var line struct{ ID, Link string }
 	require.NoError(t, json.Unmarshal([]byte(again), &line))
@@ -63,6 +67,7 @@ func TestBookingAdd_DeskAndFree(t *testing.T) {
 		"--payment \"x\": want":  {"--payment", "x"},
 		"--start \"noon\": want": {"--start", "noon", "--free"},
 		"--email is not":         {"--email", "x", "--desk", "cash"},
+		"--phone ":               {"--phone", "x", "--start", ada.slot(2), "--desk", "cash"},
 		"--start is missing":     {"--start", "", "--free"},
 		"--resource does not":    {"--resource", "no-such", "--desk", "cash"},
 		"--desk ":                {"--start", ada.slot(2), "--desk", "a\tb"},

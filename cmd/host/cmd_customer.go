@@ -179,6 +179,9 @@ func (c *cli) eraseCustomer(ctx context.Context, argument string, opts customers
 		if err != nil && !errors.Is(err, customers.ErrNotYet) {
 			return err
 		}
+		if err == nil && report.Changed() == 0 && len(report.NotYet) == 0 {
+			return errors.New("no booking, event or user has this address; nothing was erased")
+		}
 		return errors.Join(c.printer().Erasure(report), err)
 	})
 }

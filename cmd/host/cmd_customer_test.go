@@ -86,8 +86,11 @@ func TestCustomer_ExportAndErase(t *testing.T) {
 	require.Empty(t, report.NotYet)
 	_, stderr = does(1, "erase", "--yes", paid.ID)
 	require.Contains(t, stderr, "has no customer")
-	stdout, _ = does(0, "erase", "--yes", "ada@example.com")
-	require.Contains(t, stdout, "bookings:      0\n")
+	for _, flag := range []string{"--yes", "--dry-run"} {
+		stdout, stderr = does(1, "erase", flag, "ada@example.com")
+		require.Empty(t, stdout)
+		require.Contains(t, stderr, "no booking, event or user has this address")
+	}
 
 	require.Equal(t, http.StatusNotFound, ada.get("/api/bookings/"+paid.ID+"?token="+paid.Token).status)
 	admin := h.admin()

@@ -65,7 +65,8 @@ func serve(ctx context.Context, environ map[string]string, stdout, stderr io.Wri
 	logger := newLogger(stderr, cfg)
 	h, err := start(ctx, cfg, logger)
 	if err != nil && ctx.Err() != nil {
-		logger.Info("stopped before it was ready", slog.String("reason", err.Error()))
+		logger.Info("stopped before it was ready", slog.String("reason", context.Cause(ctx).Error()),
+			slog.String("error", err.Error()))
 		return nil
 	}
 	if err != nil {
@@ -209,6 +210,8 @@ func (h *host) run(ctx context.Context) error {
 	select {
 	case err = <-h.served:
 	case <-ctx.Done():
+		h.logger.Info("shutting down", slog.String("reason", context.Cause(ctx).Error()),
+			slog.Int64("grace_ms", h.cfg.ShutdownGrace.Milliseconds()))
 		err = h.shutdown(context.WithoutCancel(ctx), stopSteps)
 	}
 	stop()
@@ -230,7 +233,6 @@ func (h *host) run(ctx context.Context) error {
 // shutdown fails readiness for SHUTDOWN_GRACE, so that a balancer notices, and then waits
 // for requests.
 func (h *host) shutdown(ctx context.Context, stopSteps func()) error {
-	h.logger.Info("shutting down", slog.Int64("grace_ms", h.cfg.ShutdownGrace.Milliseconds()))
 	h.ready.Drain()
 	time.Sleep(h.cfg.ShutdownGrace)
 	stopSteps()

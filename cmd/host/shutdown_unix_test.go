@@ -71,7 +71,7 @@ func TestShutdown_SignalSentTwice(t *testing.T) {
 		first = syscall.SIGTERM
 	}
 	require.NoError(t, child.Process.Signal(first))
-	await(`"msg":"shutting down"`)
+	require.Contains(t, await(`"msg":"shutting down"`), `"reason":"`+first.String()+` signal received"`)
 	require.NoError(t, child.Process.Signal(syscall.SIGTERM))
 	_, err = conn.Write([]byte("{}"))
 	require.NoError(t, err)
