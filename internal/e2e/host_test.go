@@ -191,6 +191,13 @@ type stripeWorld struct {
 	api         string
 	key, secret string
 	target      atomic.Pointer[string]
+	ahead       atomic.Int64 // nanoseconds by which its clock is ahead
+}
+
+// goAhead sets the clock forward.
+func (w *stripeWorld) goAhead(d time.Duration) {
+	w.ahead.Add(int64(d))
+	w.Advance(d)
 }
 
 func newStripe(t *testing.T, opts stripetest.Options) *stripeWorld {
@@ -205,7 +212,10 @@ func newStripe(t *testing.T, opts stripetest.Options) *stripeWorld {
 	var err error
 	w.Server, err = stripetest.New(opts)
 	require.NoError(t, err)
-	api := httptest.NewServer(w.Server)
+	api := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Date", time.Now().Add(time.Duration(w.ahead.Load())).UTC().Format(http.TimeFormat))
+		w.ServeHTTP(rw, r)
+	}))
 	t.Cleanup(api.Close)
 	w.api = api.URL
 	ctx, stop := context.WithCancel(context.Background())
@@ -231,6 +241,9 @@ func (w *stripeWorld) relay(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	req.Header = r.Header.Clone()
+	if ahead := time.Duration(w.ahead.Load()); ahead != 0 {
+		req.Header.Set("Stripe-Signature", stripetest.Sign(body, w.secret, time.Now().Add(ahead)))
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		rw.WriteHeader(http.StatusBadGateway)

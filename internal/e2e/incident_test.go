@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os/exec"
@@ -37,13 +38,19 @@ type incident struct {
 type situation struct {
 	stripe  stripetest.Options
 	standIn bool
-	before  map[int]func(*incident)
-	after   func(*incident)
+	// env overrides the host's environment; url is that of a database, "" makes one.
+	env    map[string]string
+	url    string
+	before map[int]func(*incident)
+	after  func(*incident)
 }
 
 func newIncident(t *testing.T, s situation) *incident {
 	t.Helper()
-	n := &incident{t: t, url: testdb.URL(t), names: map[string]string{}}
+	if s.url == "" {
+		s.url = testdb.URL(t)
+	}
+	n := &incident{t: t, url: s.url, names: map[string]string{}}
 	n.db = testdb.Open(t, testdb.PQ, n.url)
 	var url string
 	n.proxy, url = newDBProxy(t, n.url)
@@ -56,6 +63,7 @@ func newIncident(t *testing.T, s situation) *incident {
 	}
 	n.env["PORT"], n.env["METRICS_ADDR"] = port, "off"
 	n.env["SESSION_SECRET"] = "a secret of this test alone 32 bytes or more"
+	maps.Copy(n.env, s.env)
 	n.host = startHost(t, n.env)
 	n.stripe.pointAt(n.host)
 	n.command("a long enough password\n", "user", "add", "--role", "OPS", "ada@example.com")

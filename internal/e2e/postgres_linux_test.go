@@ -36,7 +36,12 @@ type postgres struct {
 
 func newPostgres(t *testing.T) *postgres {
 	t.Helper()
-	p := &postgres{t: t, dir: serverFolder(t), port: freePort(t)}
+	return newPostgresIn(t, serverFolder(t))
+}
+
+func newPostgresIn(t *testing.T, dir string) *postgres {
+	t.Helper()
+	p := &postgres{t: t, dir: dir, port: freePort(t)}
 	p.program("initdb", "-D", p.data(), "--no-sync", "--auth=trust", "--username=booking", "--encoding=UTF8",
 		"--locale=C")
 	p.start()

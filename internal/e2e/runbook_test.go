@@ -201,6 +201,11 @@ var situations = map[string]situation{
 		n.env["METRICS_ADDR"] = "127.0.0.1:" + aPort(n.t)
 		n.host = startHost(n.t, n.env)
 	}}},
+	"stripe-does-not-answer": {before: map[int]func(*incident){0: func(n *incident) {
+		n.env["STRIPE_API_BASE"] = "http://127.0.0.1:" + aPort(n.t)
+		n.restart()
+		n.refused("payment_unavailable")
+	}}},
 	"lock": {before: map[int]func(*incident){0: (*incident).block}},
 	"restore": {before: map[int]func(*incident){0: func(n *incident) {
 		n.names["SINCE"] = "24h"

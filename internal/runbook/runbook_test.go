@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -82,4 +83,66 @@ func TestPage_QuotedLogLinesExist(t *testing.T) {
 	for _, q := range quoted {
 		require.Contains(t, source.String(), q[1]+q[2])
 	}
+}
+
+// From each incident of docs/incidents.md the section leads to the command within two
+// minutes: half of them for the section, at 250 words a minute, and half for the table of
+// symptoms, an alert and doctor. The tests that drill it exist.
+func TestIncidents_WithinTwoMinutes(t *testing.T) {
+	t.Parallel()
+	const words = 250
+	page, err := os.ReadFile("../../RUNBOOK.md")
+	require.NoError(t, err)
+	table, err := os.ReadFile("../../docs/incidents.md")
+	require.NoError(t, err)
+	sections := map[string]string{}
+	for _, s := range strings.Split(string(page), "\n## ")[1:] {
+		title, text, _ := strings.Cut(s, "\n")
+		sections[strings.ReplaceAll(strings.ToLower(title), " ", "-")] = text
+	}
+	tests := testNames(t)
+	word := regexp.MustCompile(`\S*\w\S*`)
+	row := regexp.MustCompile("(?m)^\\| ([^|]+) \\| [^|]+ \\| \\[[^]]+\\]\\(../RUNBOOK.md#([a-z0-9-]+)\\) \\| `([^|]+)` \\| [^|]+ \\| (\\d+) s \\| ([^|]+) \\|$")
+	found := row.FindAllStringSubmatch(string(table), -1)
+	require.Greater(t, len(found), 30)
+	require.Len(t, found, strings.Count(string(table), "(../RUNBOOK.md#"), "a row is not understood")
+	for _, r := range found {
+		incident, section, command := r[1], sections[r[2]], r[3]
+		before, _, ok := strings.Cut(plain(section), command)
+		require.True(t, ok, "%s: #%s does not have %s", incident, r[2], command)
+		require.LessOrEqual(t, len(word.FindAllString(before, -1)), words, "%s: it is too far to %s in #%s", incident, command, r[2])
+		seconds, err := strconv.Atoi(r[4])
+		require.NoError(t, err)
+		require.LessOrEqual(t, seconds, 120, incident)
+		for _, name := range regexp.MustCompile("`(Test[^`/]+)(?:/([^`]+))?`").FindAllStringSubmatch(r[5], -1) {
+			require.Contains(t, tests, "func "+name[1]+"(", incident)
+			if name[1] == "TestDrills_LeadToCommand" {
+				require.Regexp(t, `(?m)^\t"`+name[2]+`":`, tests, incident)
+			} else if name[2] != "" {
+				require.Contains(t, sections, name[2], incident)
+			}
+		}
+	}
+}
+
+// plain is a section without expected outputs and targets of links, which are not read.
+func plain(section string) string {
+	section = regexp.MustCompile("(?s)```text\n.*?```").ReplaceAllString(section, "")
+	return regexp.MustCompile(`\[([^]]*)\]\([^)]*\)`).ReplaceAllString(section, "$1")
+}
+
+// testNames is the text of the tests that drill incidents.
+func testNames(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	for _, dir := range []string{"../e2e", "../../cmd/host"} {
+		files, err := filepath.Glob(dir + "/*_test.go")
+		require.NoError(t, err)
+		for _, f := range files {
+			text, err := os.ReadFile(f)
+			require.NoError(t, err)
+			all.Write(text)
+		}
+	}
+	return all.String()
 }

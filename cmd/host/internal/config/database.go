@@ -228,10 +228,14 @@ func refusedByDriver(err error) (wrong, remedy string) {
 		record       tls.RecordHeaderError
 		file         *fs.PathError
 	)
+	expired := errors.As(err, &invalid) && invalid.Reason == x509.Expired
 	switch said := " (" + err.Error() + ")"; {
 	case errors.Is(err, pq.ErrSSLNotSupported):
 		return "demands TLS, and the server has none",
 			"switch TLS on at the server; on a network of your own that is private, write sslmode=disable"
+	case expired:
+		return "leads to a server whose certificate has expired or is not valid yet" + said,
+			"renew the server's certificate, or set this machine's clock"
 	case errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &hostname) ||
 		errors.As(err, &invalid):
 		return "demands a certificate that can be verified, and the server's cannot" + said,

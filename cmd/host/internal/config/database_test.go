@@ -155,6 +155,7 @@ func TestRefusal_PermanentErrors(t *testing.T) {
 		"the parameter geqo, which":           answer("08P01", "unsupported startup parameter in options: geqo"),
 		"demands TLS, and the server":         pq.ErrSSLNotSupported,
 		"that can be verified":                x509.UnknownAuthorityError{},
+		"has expired or is not valid yet":     x509.CertificateInvalidError{Reason: x509.Expired},
 		"a file that cannot be read":          &fs.PathError{Op: "open", Path: "/root.crt", Err: fs.ErrNotExist},
 		"a key that others may read":          pq.ErrSSLKeyHasWorldPermissions,
 		"two hosts":                           errors.Join(answer("28P01", "x"), answer("28P01", "x")),

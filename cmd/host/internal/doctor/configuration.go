@@ -152,7 +152,8 @@ func (e *examination) metrics(ctx context.Context) ([]Finding, error) {
 					"host.")},
 			nil
 	}
-	return []Finding{ok(MetricsAddress, at+" is not public; no host runs here")}, nil
+	return []Finding{ok(MetricsAddress, at+" is not public; no host runs here; if one should: RUNBOOK.md, "+
+		"\"Host down\"")}, nil
 }
 
 // local reports whether a host name or an address is a loopback one.

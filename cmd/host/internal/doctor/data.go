@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -127,6 +128,8 @@ const (
 	// backlogLimit is the age of work that a running host would have done within a
 	// minute.
 	backlogLimit = 15 * time.Minute
+	// eventLimit is the age of an event that retries should have ended, as in the alerts.
+	eventLimit = 5 * time.Minute
 	// pendingLimit is the age of a refund at Stripe: banks take up to ten days.
 	pendingLimit = 14 * 24 * time.Hour
 )
@@ -142,16 +145,15 @@ func (e *examination) eventsWaiting(ctx context.Context) ([]Finding, error) {
 	}
 	found := fmt.Sprintf("%d events failed and %d of Checkout Sessions match no payment, the oldest for %s; %s",
 		b.Failed, b.UnmatchedSessions, b.Age.Round(time.Second), last)
-	const remedy = "See host events list, correct what the errors name, and run host events replay; host events " +
-		"ignore " +
-		"ends events that need nothing."
 	switch {
-	case b.Age <= backlogLimit:
+	case b.Age <= eventLimit:
 		return []Finding{ok(EventsWaiting, "no event waits for long; "+last)}, nil
 	case b.Failed > 0:
-		return []Finding{problem(EventsWaiting, found, remedy)}, nil
+		return []Finding{problem(EventsWaiting, found, "Run host events list --outcome failed, correct what the errors "+
+			"name, and run host events replay: RUNBOOK.md, \"Webhook retries\".")}, nil
 	}
-	return []Finding{warning(EventsWaiting, found, remedy)}, nil
+	return []Finding{warning(EventsWaiting, found, "Run host events list --outcome unmatched, and enter the bookings that "+
+		"are missing: RUNBOOK.md, \"Unmatched event\".")}, nil
 }
 
 // eventsOfOtherMode finds a signing secret of the wrong mode by its events.
@@ -215,7 +217,37 @@ func (e *examination) payments(ctx context.Context) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(refundFindings(b), paymentFindings(b)...), nil
+	twice, err := e.refundedTwice(ctx)
+	return slices.Concat(refundFindings(b), twice, paymentFindings(b)), err
+}
+
+// A refund that an operator recorded was made at Stripe too.
+const refundedTwiceSQL = `
+SELECT p.id::text FROM booking_platform.payments p
+WHERE p.refunded_minor > p.captured_minor AND p.captured_minor > 0
+	AND p.updated_at > statement_timestamp() - interval '30 days'
+	AND p.id IN (SELECT r.payment_id FROM booking_platform.refunds r WHERE r.by_hand AND r.status = 'succeeded')
+ORDER BY p.id DESC LIMIT 20`
+
+func (e *examination) refundedTwice(ctx context.Context) ([]Finding, error) {
+	rows, err := e.DB.QueryContext(ctx, refundedTwiceSQL)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	var ids []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	if err := rows.Err(); err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	return []Finding{warning(RefundsTwice, "more was refunded than was paid, by hand and at Stripe, within 30 days: "+
+		listed(ids), "Run host payment show for each, and ask the customer to pay one of both back.")}, nil
 }
 
 func refundFindings(b payments.Backlog) []Finding {
@@ -230,6 +262,10 @@ func refundFindings(b payments.Backlog) []Finding {
 		found = append(found, warning(RefundsStuck,
 			fmt.Sprintf("%d refunds are due and not made, the oldest for %s", due.Count, age(due)),
 			noHost("payments.SettleRefunds")))
+	case b.RefundsByHand.Count > 0:
+		found = append(found, warning(RefundsStuck, fmt.Sprintf("%d refunds of money paid at the desk are to be paid by hand, "+
+			"the oldest for %s", b.RefundsByHand.Count, age(b.RefundsByHand)),
+			"Pay them, and run host payment desk-refunded for each that host payment list prints."))
 	default:
 		found = append(found, ok(RefundsStuck, "no refund is stuck"))
 	}

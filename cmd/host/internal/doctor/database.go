@@ -12,6 +12,7 @@ import (
 
 	"github.com/booking-platform/booking-platform/cmd/host/internal/config"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/postgres"
+	"github.com/booking-platform/booking-platform/internal/pg"
 	"github.com/booking-platform/booking-platform/migrations"
 )
 
@@ -33,11 +34,21 @@ func (e *examination) reach(ctx context.Context) ([]Finding, error) {
 		if p, permanent := config.Refusal(err); permanent && !e.Config.Embedded {
 			return []Finding{problem(Database, p.Name+" "+p.Wrong, sentence(p.Remedy))}, nil
 		}
-		return []Finding{problem(Database, "cannot be reached: "+err.Error(),
-			"Check that Postgres runs and that DATABASE_URL is right; nothing in it could be checked.")}, nil
+		return []Finding{problem(Database, "cannot be reached: "+err.Error(), e.unreachable(err))}, nil
 	}
 	e.reached.Store(true)
 	return []Finding{ok(Database, "answers")}, nil
+}
+
+// unreachable is the remedy for a database that does not answer.
+func (e *examination) unreachable(err error) string {
+	switch {
+	case pg.SQLState(err) == tooManyConnections:
+		return "End sessions, or raise the limit that the error names: RUNBOOK.md, \"Pool\"."
+	case len(servers(e.Config.DatabaseURL)) > 1:
+		return "If the primary is gone, promote the standby: RUNBOOK.md, \"Failover\"."
+	}
+	return "Check that Postgres runs and that DATABASE_URL is right: RUNBOOK.md, \"Database down\"."
 }
 
 // servers returns the hosts of a database URL.
@@ -207,16 +218,25 @@ func (e *examination) schema(ctx context.Context) ([]Finding, error) {
 		return nil, err
 	}
 	newest := map[string]int{}
-	var pending []string
+	var pending []migrations.Migration
 	for _, m := range all {
 		newest[m.Set] = m.Version
 		if !m.Applied {
-			pending = append(pending, m.File)
+			pending = append(pending, m)
 		}
 	}
 	if len(pending) > 0 {
+		first := pending[0]
+		// Without the table there is no record.
+		var recorded int
+		err := e.DB.QueryRowContext(ctx, "SELECT coalesce(max(g.version_id), 0) FROM booking_platform.goose_"+first.Set+" g").
+			Scan(&recorded)
+		if err == nil && recorded >= first.Version {
+			return []Finding{problem(Schema, first.File+" is recorded as applied, but the schema is not complete",
+				"host migrate up does not help: RUNBOOK.md, \"Migration fails\".")}, nil
+		}
 		return []Finding{e.inProduction(Schema,
-			fmt.Sprintf("%d of %d migrations are not applied, the first is %s", len(pending), len(all), pending[0]),
+			fmt.Sprintf("%d of %d migrations are not applied, the first is %s", len(pending), len(all), first.File),
 			"Run: host migrate up; a host that starts does the same.")}, nil
 	}
 	e.current.Store(true)

@@ -273,6 +273,7 @@ const (
 	EventsOtherMode   Name = "events-other-mode"
 	RefundsStuck      Name = "refunds-stuck"
 	RefundsFailed     Name = "refunds-failed"
+	RefundsTwice      Name = "refunds-twice"
 	PaymentsParked    Name = "payments-parked"
 	PaymentsDisputed  Name = "payments-disputed"
 	OtherAccounts     Name = "other-accounts"

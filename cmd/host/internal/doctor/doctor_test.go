@@ -159,6 +159,10 @@ func TestExamine_EachMistake(t *testing.T) {
 		"a migration that is missing": {func(w *world) {
 			w.exec(`UPDATE booking_platform.schema_versions SET version = version - 1 WHERE set_name = 'payments'`)
 		}, "problem schema"},
+		"two records of the migrations": {func(w *world) {
+			w.exec(`DELETE FROM booking_platform.goose_payments WHERE version_id = (SELECT max(version_id) FROM booking_platform.goose_payments)`)
+			w.exec(`UPDATE booking_platform.schema_versions SET version = version - 1 WHERE set_name IN ('auth', 'payments')`)
+		}, "problem schema"},
 		"a newer schema": {func(w *world) {
 			w.exec(`UPDATE booking_platform.schema_versions SET version = 99 WHERE set_name = 'auth'`)
 		}, "warning schema-newer"},
@@ -233,6 +237,15 @@ func TestExamine_EachMistake(t *testing.T) {
 			w.refund("pending", 1)
 			w.exec(`UPDATE booking_platform.refunds SET created_at = statement_timestamp() - interval '15 days'`)
 		}, "warning refunds-failed"},
+		"a refund by hand": {func(w *world) {
+			w.refund("due", 0)
+			w.exec(`UPDATE booking_platform.refunds SET by_hand = true`)
+		}, "warning refunds-stuck"},
+		"a refund by hand and at Stripe": {func(w *world) {
+			w.refund("succeeded", 0)
+			w.exec(`UPDATE booking_platform.refunds SET by_hand = true`)
+			w.exec(`UPDATE booking_platform.payments SET refunded_minor = 2 * captured_minor`)
+		}, "warning refunds-twice"},
 		"a refund of another account": {func(w *world) {
 			w.refund("due", 3)
 			w.exec(`UPDATE booking_platform.payments SET account = 'other/live'`)

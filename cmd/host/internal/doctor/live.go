@@ -15,12 +15,14 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// The states of Postgres that a failed write may have.
+// The states of Postgres with a remedy of their own.
 const (
-	diskFull      = "53100"
-	readOnly      = "25006"
-	noRight       = "42501"
-	writtenBlocks = 128 // Of 8 KB: more than the free space of the files.
+	diskFull = "53100"
+	readOnly = "25006"
+	noRight  = "42501"
+	// tooManyConnections refuses a connection.
+	tooManyConnections = "53300"
+	writtenBlocks      = 128 // Of 8 KB: more than the free space of the files.
 )
 
 // A temporary table makes Postgres extend a file, which the rows of a table with free

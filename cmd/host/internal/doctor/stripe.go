@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -71,8 +72,7 @@ func refusal(name Name, err error, lacked Name, what string) Finding {
 	var se *stripe.Error
 	switch {
 	case !errors.As(err, &se):
-		return problem(name, "cannot be reached: "+err.Error(),
-			"Check that this machine reaches api.stripe.com over https.")
+		return problem(name, "cannot be reached: "+err.Error(), unreachableStripe(err))
 	case se.HTTPStatusCode == http.StatusForbidden:
 		return warning(lacked, "not checked: the restricted key may not "+what,
 			"Let the key read webhook endpoints and events in Stripe's dashboard.")
@@ -82,6 +82,19 @@ func refusal(name Name, err error, lacked Name, what string) Finding {
 	}
 	return problem(name, fmt.Sprintf("answers %d (%s)", se.HTTPStatusCode, se.Type),
 		"See https://status.stripe.com, and run doctor again.")
+}
+
+// unreachableStripe is the remedy for a connection to Stripe that fails.
+func unreachableStripe(err error) string {
+	var verification *tls.CertificateVerificationError
+	switch text := err.Error(); {
+	case strings.Contains(text, "proxyconnect"):
+		return "Correct HTTPS_PROXY, or unset it where no proxy is needed, and restart the host."
+	case errors.As(err, &verification):
+		return "Something between here and Stripe answers with a certificate that is not Stripe's, or this machine lacks " +
+			"the public authorities (SSL_CERT_FILE), or its clock is wrong: RUNBOOK.md, \"Stripe does not answer\"."
+	}
+	return "Check DNS, firewall and HTTPS_PROXY for api.stripe.com: RUNBOOK.md, \"Stripe does not answer\"."
 }
 
 // stripeClock checks this machine's clock, by which signatures are valid for five

@@ -118,7 +118,7 @@ func (d *database) Collect(ch chan<- prometheus.Metric) {
 		gauge(oldestPaymentDesc, w.Age.Seconds(), state)
 	}
 	for state, w := range map[string]payments.BacklogCount{"due": p.RefundsDue, "stuck": p.RefundsStuck,
-		"pending": p.RefundsPending, "failed": p.RefundsFailed} {
+		"pending": p.RefundsPending, "failed": p.RefundsFailed, "by_hand": p.RefundsByHand} {
 		gauge(refundsDesc, float64(w.Count), state)
 		gauge(oldestRefundDesc, w.Age.Seconds(), state)
 	}
