@@ -96,6 +96,7 @@ var situations = map[string]situation{
 				return n.value(`SELECT count(*) FROM booking_platform.payment_events WHERE outcome = 'failed'`) == "1"
 			})
 			n.stopRetries()
+			n.stripe.target.Store(nil)
 			n.paid = b
 		},
 		2: func(n *incident) { n.exec(`DROP TRIGGER broken ON booking_platform.payments`) },
