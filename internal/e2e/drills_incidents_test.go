@@ -54,11 +54,13 @@ var drills = map[string]drill{
 			n.env["DATABASE_URL"] = strings.Replace(n.env["DATABASE_URL"], "://", "://nobody:x@", 1)
 			n.apart()
 		},
-		look: (*incident).start, findings: []string{"problem database"}, says: []string{"DATABASE_URL is refused: the password"},
+		look: (*incident).start, findings: []string{"problem database"},
+		says: []string{"DATABASE_URL is refused: the password"},
 	},
 	"no-such-database": {
 		cause: func(n *incident) {
-			n.env["DATABASE_URL"] = regexp.MustCompile(`/[^/?]+(\?|$)`).ReplaceAllString(n.env["DATABASE_URL"], "/nothing$1")
+			name := regexp.MustCompile(`/[^/?]+(\?|$)`)
+			n.env["DATABASE_URL"] = name.ReplaceAllString(n.env["DATABASE_URL"], "/nothing$1")
 			n.apart()
 		},
 		look: (*incident).start, findings: []string{"problem database"},
@@ -165,8 +167,10 @@ var drills = map[string]drill{
 		},
 		findings: []string{"warning events-waiting"}, says: []string{`"Unmatched event"`},
 	},
-	"parked":   {cause: situations["parked-payment"].before[0], findings: []string{"warning payments-parked"}, says: []string{"host payment refund"}},
-	"disputed": {cause: situations["disputed-payment"].before[0], findings: []string{"warning payments-disputed"}, says: []string{"Answer in Stripe's dashboard"}},
+	"parked": {cause: situations["parked-payment"].before[0], findings: []string{"warning payments-parked"},
+		says: []string{"host payment refund"}},
+	"disputed": {cause: situations["disputed-payment"].before[0], findings: []string{"warning payments-disputed"},
+		says: []string{"Answer in Stripe's dashboard"}},
 	"refund-refused": {stripe: situations["stuck-refund"].stripe, cause: situations["stuck-refund"].before[0],
 		findings: []string{"problem refunds-failed"}, says: []string{"host payment retry"}},
 	"refund-by-hand": {

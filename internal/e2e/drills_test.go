@@ -54,7 +54,8 @@ func TestDrills_LeadToCommand(t *testing.T) {
 			if d.look != nil {
 				looked := d.look(n)
 				t.Logf("seen:\n%s", looked)
-				d.says = slices.DeleteFunc(slices.Clone(d.says), func(s string) bool { return strings.Contains(looked, s) })
+				seen := func(s string) bool { return strings.Contains(looked, s) }
+				d.says = slices.DeleteFunc(slices.Clone(d.says), seen)
 			}
 			n.examine(d.findings, d.says)
 			if d.mend != nil {

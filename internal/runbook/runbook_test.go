@@ -102,7 +102,8 @@ func TestIncidents_WithinTwoMinutes(t *testing.T) {
 	}
 	tests := testNames(t)
 	word := regexp.MustCompile(`\S*\w\S*`)
-	row := regexp.MustCompile("(?m)^\\| ([^|]+) \\| [^|]+ \\| \\[[^]]+\\]\\(../RUNBOOK.md#([a-z0-9-]+)\\) \\| `([^|]+)` \\| [^|]+ \\| (\\d+) s \\| ([^|]+) \\|$")
+	row := regexp.MustCompile("(?m)^\\| ([^|]+) \\| [^|]+ \\| \\[[^]]+\\]\\(../RUNBOOK.md#([a-z0-9-]+)\\) " +
+		"\\| `([^|]+)` \\| [^|]+ \\| (\\d+) s \\| ([^|]+) \\|$")
 	found := row.FindAllStringSubmatch(string(table), -1)
 	require.Greater(t, len(found), 30)
 	require.Len(t, found, strings.Count(string(table), "(../RUNBOOK.md#"), "a row is not understood")
@@ -110,7 +111,8 @@ func TestIncidents_WithinTwoMinutes(t *testing.T) {
 		incident, section, command := r[1], sections[r[2]], r[3]
 		before, _, ok := strings.Cut(plain(section), command)
 		require.True(t, ok, "%s: #%s does not have %s", incident, r[2], command)
-		require.LessOrEqual(t, len(word.FindAllString(before, -1)), words, "%s: it is too far to %s in #%s", incident, command, r[2])
+		require.LessOrEqual(t, len(word.FindAllString(before, -1)), words, "%s: it is too far to %s in #%s", incident,
+			command, r[2])
 		seconds, err := strconv.Atoi(r[4])
 		require.NoError(t, err)
 		require.LessOrEqual(t, seconds, 120, incident)
