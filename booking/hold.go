@@ -23,8 +23,8 @@ import (
 //
 // The errors:
 //   - [*ValidationError] for resource, offer, start, party, firstName, lastName, email,
-//     phone, note, language, reference, idempotencyKey, metadata or client. If the resource does
-//     not exist, errors.Is(err, [ErrNotFound]) is true as well.
+//     phone, note, language, reference, idempotencyKey, metadata or client. If the
+//     resource does not exist, errors.Is(err, [ErrNotFound]) is true as well.
 //   - [ErrSlotTaken]: fewer units are free than the party needs.
 //   - [ErrTooManyHolds], as a [*HoldLimitError]: a limit of [Options] is reached. It is
 //     checked before the slot.

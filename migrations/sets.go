@@ -72,10 +72,10 @@ func (s Set) String() string {
 	return strings.Join(names, ", ")
 }
 
-// FS returns the migration files for use with another tool: one folder per set (booking,
-// webhook, payments, auth, host, notify, bookingmail), to be applied in that order, with numbered SQL files in
-// goose's format. Each file creates the schema if it is missing and records its version
-// in booking_platform.schema_versions, which [Check] reads.
+// FS returns the migration files for another tool: one folder per set (booking, webhook,
+// payments, auth, host, notify, bookingmail), to be applied in that order, with numbered
+// SQL files in goose's format. Each creates the schema if it is missing and records its
+// version in booking_platform.schema_versions, which [Check] reads.
 //
 // goose reads them, with one provider per folder; golang-migrate finds none, because
 // their names do not end in .up.sql. Another tool has to know goose's marks.

@@ -45,10 +45,10 @@ WHERE p.refunds_unknown = 0 AND p.account IN ('', $2::text) AND p.id IN (
 	WHERE r.status = 'pending' AND r.created_at < statement_timestamp() - make_interval(secs => $1::int)
 	AND r.updated_at < statement_timestamp() - interval '1 day')`
 
-// DiscoverRefunds is a step that lists the refunds of the last 30 days at Stripe and
-// marks payments with new ones for
-// [Payments.RefreshRefunds]: made in the dashboard, or returned by a bank without an event. Run it every 15 minutes. It returns how
-// many payments it marked.
+// DiscoverRefunds is a step that lists the refunds of the last 30 days at Stripe and marks
+// payments with new ones, made in the dashboard or returned by a bank without an event,
+// for [Payments.RefreshRefunds]. Run it every 15 minutes. It returns how many payments it
+// marked.
 //
 // It reads at most 5,000 refunds, newest first, with one call and one round trip per 100.
 // Safe on every replica at once. If Stripe does not answer the error is [ErrUnavailable].

@@ -8,7 +8,8 @@
 // white space are equal.
 //
 //   - "sh" blocks run in internal/e2e, in their section's situation.
-//   - "sh compose" blocks need the containers of docker-compose.yml, for internal/runbook/run.
+//   - "sh compose" blocks need the containers of docker-compose.yml; internal/runbook/run
+//     runs them.
 //   - "sh everywhere" blocks run in both.
 package runbook
 

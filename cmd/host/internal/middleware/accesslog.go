@@ -26,8 +26,8 @@ func (s *Stats) ServerErrors() int64 { return s.serverErrors.Load() }
 
 const requestMessage = "request"
 
-// accessLog writes one line per request, except for Options.Counted and [SetLogged]. It leaves out the
-// query, which may have an owner token, and secrets in the path.
+// accessLog writes one line per request, except for Options.Counted and [SetLogged],
+// without the query, which may have an owner token, and without secrets in the path.
 func accessLog(next http.Handler, opts Options) http.Handler {
 	refused := &rejectLog{logger: opts.Logger, counts: map[string]*int{}}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
