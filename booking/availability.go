@@ -233,8 +233,17 @@ type offering struct {
 // readOccupancy reads the occupancy of resources in one statement, and before it their
 // rules if they are not cached or have changed. All are as of one instant. Only rules
 // just read refuse a request.
-func (s *Store) readOccupancy(ctx context.Context, idsOrSlugs []string, offer string, span spanFunc) ([]offering,
-	error) {
+func (s *Store) readOccupancy(ctx context.Context, idsOrSlugs []string, offer string, span spanFunc) (read []offering,
+	err error) {
+	err = s.readBehind(ctx, func(ctx context.Context, run runner) error {
+		read, err = s.readOccupancyBy(ctx, run, idsOrSlugs, offer, span)
+		return err
+	})
+	return read, err
+}
+
+func (s *Store) readOccupancyBy(ctx context.Context, run runner, idsOrSlugs []string, offer string,
+	span spanFunc) ([]offering, error) {
 	all := make([]*rules, len(idsOrSlugs))
 	for n, idOrSlug := range idsOrSlugs {
 		all[n], _ = s.cache.get(idOrSlug)
@@ -243,7 +252,7 @@ func (s *Store) readOccupancy(ctx context.Context, idsOrSlugs []string, offer st
 		out := make([]offering, len(all))
 		var first, last time.Time
 		for n, idOrSlug := range idsOrSlugs {
-			r, o, err := s.offering(ctx, all[n], idOrSlug, offer, span)
+			r, o, err := s.offering(ctx, run, all[n], idOrSlug, offer, span)
 			if err != nil {
 				return nil, err
 			}
@@ -257,7 +266,7 @@ func (s *Store) readOccupancy(ctx context.Context, idsOrSlugs []string, offer st
 				last = ends
 			}
 		}
-		taken, err := s.occupancy(ctx, all, first, last)
+		taken, err := occupancy(ctx, run, all, first, last)
 		if err != nil {
 			return nil, err
 		}
@@ -275,8 +284,8 @@ func (s *Store) readOccupancy(ctx context.Context, idsOrSlugs []string, offer st
 }
 
 // offering returns the rules of a resource and, without the occupancy, the offering.
-func (s *Store) offering(ctx context.Context, r *rules, idOrSlug, offer string, span spanFunc) (*rules, offering,
-	error) {
+func (s *Store) offering(ctx context.Context, run runner, r *rules, idOrSlug, offer string, span spanFunc) (*rules,
+	offering, error) {
 	var o offering
 	var ok bool
 	if r != nil {
@@ -284,7 +293,7 @@ func (s *Store) offering(ctx context.Context, r *rules, idOrSlug, offer string, 
 	}
 	if !ok {
 		var err error
-		if r, err = s.load(ctx, s.read, idOrSlug); errors.Is(err, ErrNotFound) {
+		if r, err = s.load(ctx, run, idOrSlug); errors.Is(err, ErrNotFound) {
 			return nil, o, unknownResource{idOrSlug}
 		} else if err != nil {
 			return nil, o, err

@@ -83,7 +83,12 @@ const maxRowsPerPage = 2000
 // A [*ValidationError] names order, after, limit, status, kind, resource, customer,
 // reference, number, from or to. One round trip.
 func (s *Store) List(ctx context.Context, opts ListOptions) (Page, error) {
-	return list(ctx, s.read, opts)
+	var page Page
+	err := s.readBehind(ctx, func(ctx context.Context, run runner) (err error) {
+		page, err = list(ctx, run, opts)
+		return err
+	})
+	return page, err
 }
 
 func list(ctx context.Context, run runner, opts ListOptions) (Page, error) {
@@ -298,7 +303,12 @@ type countRow struct {
 // if a filter applied row by row may match more. Errors as for [Store.List]. One round
 // trip.
 func (s *Store) Count(ctx context.Context, opts ListOptions) (Count, error) {
-	return countBookings(ctx, s.read, opts)
+	var counted Count
+	err := s.readBehind(ctx, func(ctx context.Context, run runner) (err error) {
+		counted, err = countBookings(ctx, run, opts)
+		return err
+	})
+	return counted, err
 }
 
 func countBookings(ctx context.Context, run runner, opts ListOptions) (Count, error) {

@@ -50,7 +50,7 @@ type occupancyRow struct {
 
 // occupancy reads the rows of resources for [from, to), by id. A resource that is gone
 // has none.
-func (s *Store) occupancy(ctx context.Context, all []*rules, from, to time.Time) (map[string]occupancyRow, error) {
+func occupancy(ctx context.Context, run runner, all []*rules, from, to time.Time) (map[string]occupancyRow, error) {
 	query, ids := occupancyOneSQL, all[0].ID
 	if len(all) > 1 {
 		several := make([]string, 0, len(all))
@@ -60,7 +60,7 @@ func (s *Store) occupancy(ctx context.Context, all []*rules, from, to time.Time)
 		query, ids = occupancySQL, "{"+strings.Join(several, ",")+"}"
 	}
 	var rows []occupancyRow
-	err := s.read(ctx, func(q Querier) (err error) {
+	err := run(ctx, func(q Querier) (err error) {
 		rows, err = selectAll[occupancyRow](ctx, q, query, ids, from.UTC(), to.UTC())
 		return err
 	})

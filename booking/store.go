@@ -90,6 +90,17 @@ type Options struct {
 	// confirmed, and the events are handled one by one with OnChange. It requires
 	// OnChange, which is called for all other changes.
 	OnConfirmSQL string
+	// ReadFrom returns a database that may be behind, such as a hot standby, for the reads
+	// of a call with this context, or nil for the store's own. Slots, Availability,
+	// NextSlot, List and Count ask it; what decides, such as [Store.Hold] and [Store.Get],
+	// does not. A read that fails there, or is refused, or takes two seconds, is made on the
+	// store's own database. It is called for each read and must be safe for concurrent use.
+	// May be nil.
+	//
+	// Return the database only while it is known to be close behind, and not for a caller
+	// who has just changed a booking. A slot that is shown although it was sold is refused
+	// by Hold.
+	ReadFrom func(ctx context.Context) *sql.DB
 	// OnStep observes the steps of [Store.Run], "booking.ReleaseExpired",
 	// "booking.CompletePast" and "booking.ErasePast": the duration and the number of
 	// bookings changed. It must be safe for concurrent use. May be nil.
@@ -112,6 +123,7 @@ type Store struct {
 	onStep        periodic.Observer
 	onChange      func(context.Context, HookTx, Changed) error
 	onConfirmSQL  string
+	readFrom      func(context.Context) *sql.DB
 	// sideTxTimeout is maxSideTx, except in tests.
 	sideTxTimeout time.Duration
 
@@ -159,6 +171,7 @@ func New(db *sql.DB, opts Options) (*Store, error) {
 		db: db, single: single, log: opts.Logger, holdLimits: limits,
 		secrets: secrets, completeAfter: opts.CompleteAfter, onStep: opts.OnStep, onChange: opts.OnChange,
 		onConfirmSQL:  opts.OnConfirmSQL,
+		readFrom:      opts.ReadFrom,
 		lists:         resourceLists{turn: make(chan struct{}, 1)},
 		sideTxTimeout: maxSideTx, personalDataFor: opts.PersonalDataFor, keepPersonalData: opts.KeepPersonalData,
 	}, nil

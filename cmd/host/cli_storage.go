@@ -52,7 +52,7 @@ func (c *cli) withServices(ctx context.Context, do func(*services) error) error 
 		return err
 	}
 	return c.withStorage(ctx, migrations.All, func(s *storage) error {
-		r, err := newServices(cfg, s.db, "http://127.0.0.1:"+strconv.Itoa(cfg.Port), c.logger())
+		r, err := newServices(cfg, s.db, nil, "http://127.0.0.1:"+strconv.Itoa(cfg.Port), c.logger())
 		if err != nil {
 			return err
 		}

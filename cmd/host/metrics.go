@@ -38,7 +38,7 @@ func (s *services) useMetrics() {
 	s.metrics = metrics.New(metrics.Options{
 		Version: versionOf(s.cfg.Version), DB: s.db, Webhook: s.receiver.Stats, Steps: steps,
 		Results: payments.BookResults(), Maintenance: s.paused.isOn,
-		Logger: s.logger,
+		Logger: s.logger, Replica: s.replica,
 		Sources: metrics.Sources{
 			Ready: s.ready.Check, Bookings: s.bookings.Backlog, Payments: s.payments.Backlog,
 			Webhook: s.receiver.Ledger().Backlog, Messages: s.messageCounts,

@@ -12,6 +12,7 @@ import (
 	"github.com/booking-platform/booking-platform/api"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/apidocs"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/postgres"
 	"github.com/booking-platform/booking-platform/health"
 	"github.com/booking-platform/booking-platform/pages"
 )
@@ -31,6 +32,29 @@ var routeLimits = map[string]middleware.Limits{
 	"/health":      {Body: 0, Read: time.Second, Time: 5 * time.Second},
 	"/health/db":   {Body: 0, Read: time.Second, Time: 5 * time.Second},
 	"/static/":     {Body: 0, Read: time.Second, Time: 5 * time.Second},
+}
+
+// mayBeBehind are the routes whose reads, by GET, may be made on the standby of
+// DATABASE_READ_URL, by path template below that of APP_URL. They write nothing, and none
+// is a page of a booking, which its owner opens after a change. Which reads of theirs use
+// it: booking.Options.ReadFrom.
+var mayBeBehind = map[string]bool{
+	"/": true, "/api/resources/{resource}/availability": true, "/api/resources/{resource}/next": true,
+	"/api/bookings": true, "/reservations": true, "/dashboard": true,
+}
+
+// behind marks the requests of mayBeBehind.
+func behind(prefix string) mux.MiddlewareFunc {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			template, err := mux.CurrentRoute(r).GetPathTemplate()
+			if err == nil && (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
+				mayBeBehind[strings.TrimPrefix(template, prefix)] {
+				r = r.WithContext(postgres.MayBeBehind(r.Context()))
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
 }
 
 // handler returns the routes behind the middleware.
@@ -81,7 +105,7 @@ func (s *services) routes() (*mux.Router, error) {
 		return nil, err
 	}
 	routes := mux.NewRouter().SkipClean(true)
-	routes.Use(limited, s.paused.refuse(p))
+	routes.Use(limited, behind(base.Path), s.paused.refuse(p))
 	mount(routes, http.MethodGet, "/health", health.Live())
 	mount(routes, http.MethodGet, "/health/db", s.ready)
 	// Nothing may read the body before the receiver, which verifies its signature.

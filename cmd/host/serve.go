@@ -135,7 +135,10 @@ func (h *host) prepare(ctx context.Context, cfg config.Config, clientIP *middlew
 	}); err != nil {
 		return err
 	}
-	if h.services, err = newServices(cfg, h.storage.db, h.self, logger); err != nil {
+	if err = h.storage.openReplica(cfg, logger); err != nil {
+		return err
+	}
+	if h.services, err = newServices(cfg, h.storage.db, h.storage.replica, h.self, logger); err != nil {
 		return err
 	}
 	h.clientIP = clientIP

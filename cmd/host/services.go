@@ -16,6 +16,7 @@ import (
 	"github.com/booking-platform/booking-platform/cmd/host/internal/mailbox"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/metrics"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/middleware"
+	"github.com/booking-platform/booking-platform/cmd/host/internal/postgres"
 	"github.com/booking-platform/booking-platform/customers"
 	"github.com/booking-platform/booking-platform/health"
 	"github.com/booking-platform/booking-platform/locale"
@@ -31,6 +32,7 @@ import (
 type services struct {
 	cfg       config.Config
 	db        *sql.DB
+	replica   *postgres.Replica // nil without DATABASE_READ_URL.
 	logger    *slog.Logger
 	bookings  *booking.Store
 	payments  *payments.Payments
@@ -53,8 +55,9 @@ type services struct {
 }
 
 // newServices makes the packages. self is the local address of the host.
-func newServices(cfg config.Config, db *sql.DB, self string, logger *slog.Logger) (*services, error) {
-	s := &services{cfg: cfg, db: db, logger: logger, stats: &middleware.Stats{}, paused: newMaintenance(db, logger)}
+func newServices(cfg config.Config, db *sql.DB, replica *postgres.Replica, self string,
+	logger *slog.Logger) (*services, error) {
+	s := &services{cfg: cfg, db: db, replica: replica, logger: logger, stats: &middleware.Stats{}, paused: newMaintenance(db, logger)}
 	s.clientIP = middleware.NewClientIP(cfg.TrustProxy.Count, cfg.TrustProxy.Networks)
 	if s.cfg.AppURL == "" {
 		s.cfg.AppURL = self
@@ -74,6 +77,7 @@ func newServices(cfg config.Config, db *sql.DB, self string, logger *slog.Logger
 		Logger: logger, OwnerSecrets: owners, CompleteAfter: 24 * time.Hour, Prepare: cfg.Prepare,
 		MaxHoldsPerEmail: cfg.HoldsPerEmail, MaxHoldsPerEmailAnywhere: cfg.HoldsPerEmailAnywhere,
 		MaxHoldsPerClient: cfg.HoldsPerAddress, OnStep: observe, PersonalDataFor: cfg.PersonalDataFor,
+		ReadFrom: replica.For,
 		KeepPersonalData: func(ctx context.Context, ids []string) ([]string, error) {
 			return s.payments.UnsettledBookings(ctx, ids)
 		},
@@ -206,6 +210,9 @@ func devSessionSecret(dir string, logger *slog.Logger) string {
 func (s *services) background(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { s.paused.follow(ctx) })
+	if s.replica != nil {
+		running.Go(func() { s.replica.Follow(ctx) })
+	}
 	running.Go(func() { s.paused.whileOff(ctx, s.steps) })
 	running.Wait()
 }

@@ -34,6 +34,8 @@ type storage struct {
 	wait   time.Duration // For a database that does not answer; 0 is one attempt.
 	db     *sql.DB
 	server *embedded.Server
+	// replica is nil without DATABASE_READ_URL, and in commands.
+	replica *postgres.Replica
 }
 
 // openStorage opens the database, starts it if it is embedded, and waits until it
@@ -85,7 +87,9 @@ func (s *storage) open(ctx context.Context, cfg config.Config, logger *slog.Logg
 	s.db = db
 	db.SetMaxOpenConns(cfg.DatabasePool)
 	db.SetMaxIdleConns(cfg.DatabasePool)
-	db.SetConnMaxIdleTime(5 * time.Minute)
+	// Background steps of an idle host seldom overlap within a minute, so it keeps one or
+	// two connections.
+	db.SetConnMaxIdleTime(time.Minute)
 	// So that connections move to a promoted or added server.
 	db.SetConnMaxLifetime(time.Hour)
 	if err := waitForDB(ctx, db, s.wait, ping, refusalOf(cfg), logger); err != nil {
@@ -194,9 +198,18 @@ func waitUsable(ctx context.Context, db *sql.DB, limit time.Duration, logger *sl
 	return err
 }
 
-// close closes the pool and stops the embedded server.
+// openReplica makes the pool of DATABASE_READ_URL, without connecting: the host starts
+// and runs without the standby.
+func (s *storage) openReplica(cfg config.Config, logger *slog.Logger) (err error) {
+	if cfg.DatabaseReadURL != "" {
+		s.replica, err = postgres.NewReplica(cfg.DatabaseReadURL, s.db, cfg.DatabasePool, readTimeout, logger)
+	}
+	return err
+}
+
+// close closes the pools and stops the embedded server.
 func (s *storage) close() error {
-	var errs []error
+	errs := []error{s.replica.Close()}
 	if s.db != nil {
 		errs = append(errs, s.db.Close())
 	}

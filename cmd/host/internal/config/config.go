@@ -33,6 +33,8 @@ type Config struct {
 	// Embedded is a private Postgres in DataDir; else DatabaseURL is ready for lib/pq.
 	Embedded    bool
 	DatabaseURL string
+	// DatabaseReadURL leads to a hot standby for reads that may be behind; "" is none.
+	DatabaseReadURL string
 	// DatabaseWarnings are about parts of DATABASE_URL and variables that have no effect.
 	DatabaseWarnings   []string
 	DataDir            string
@@ -195,13 +197,21 @@ func (c *Config) storage(e environment, environ map[string]string, problems *Pro
 	}
 	// An unknown driver is a problem already.
 	if driver != driverDB {
+		if e.DatabaseReadURL != "" {
+			problems.add(readURL, "is set, and the database is embedded", "unset it: the embedded one has no standby")
+		}
 		return
 	}
 	if e.DatabaseURL == "" {
 		problems.add("DATABASE_URL", "is missing", urlShape)
 		return
 	}
-	c.DatabaseURL, c.DatabaseWarnings = databaseURL(e.DatabaseURL, problems)
+	c.DatabaseURL, c.DatabaseWarnings = databaseURL("DATABASE_URL", e.DatabaseURL, problems)
+	if e.DatabaseReadURL != "" {
+		var warnings []string
+		c.DatabaseReadURL, warnings = databaseURL(readURL, e.DatabaseReadURL, problems)
+		c.DatabaseWarnings = append(c.DatabaseWarnings, warnings...)
+	}
 	if unread := unreadVariables(environ); len(unread) > 0 {
 		c.DatabaseWarnings = append(c.DatabaseWarnings,
 			strings.Join(unread, ", ")+" are not read: DATABASE_URL alone says how to connect")

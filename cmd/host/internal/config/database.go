@@ -14,6 +14,9 @@ import (
 	"github.com/lib/pq"
 )
 
+// readURL is the variable with the address of a standby.
+const readURL = "DATABASE_READ_URL"
+
 const urlShape = "it has the form postgres://user:password@host:5432/database, with %40 for @, %2F for / and %23 " +
 	"for # in a password"
 
@@ -27,9 +30,10 @@ const urlShape = "it has the form postgres://user:password@host:5432/database, w
 //   - connect_timeout=5.
 //   - target_session_attrs=read-write if there are several hosts: the primary.
 //
+// DATABASE_READ_URL is the same, except that it leads to a standby.
+//
 // Problems never quote the URL, which has the password.
-func databaseURL(raw string, problems *Problems) (complete string, warnings []string) {
-	const name = "DATABASE_URL"
+func databaseURL(name, raw string, problems *Problems) (complete string, warnings []string) {
 	if several(raw) {
 		problems.add(name, "names several hosts before the path", "write them as "+
 			"postgres://user:password@/database?host=a,b&port=5432,5432&target_session_attrs=read-write")
@@ -50,7 +54,7 @@ func databaseURL(raw string, problems *Problems) (complete string, warnings []st
 		return "", nil
 	}
 	before := len(*problems)
-	params := parameters{query: query, problems: problems}
+	params := parameters{variable: name, query: query, problems: problems}
 	params.settle()
 	if len(*problems) > before {
 		return "", nil
@@ -72,6 +76,13 @@ func databaseURL(raw string, problems *Problems) (complete string, warnings []st
 		return "", nil
 	}
 	switch attrs := cfg.TargetSessionAttrs; {
+	case name == readURL && (attrs == pq.TargetSessionAttrsReadWrite || attrs == pq.TargetSessionAttrsPrimary):
+		problems.add(name, "has target_session_attrs="+string(attrs)+", which leads to the primary", "make it standby")
+		return "", nil
+	case name == readURL && (attrs != "" || len(cfg.Multi) == 0):
+	case name == readURL:
+		query.Set("target_session_attrs", string(pq.TargetSessionAttrsStandby))
+		u.RawQuery = query.Encode()
 	case attrs == pq.TargetSessionAttrsReadWrite || attrs == pq.TargetSessionAttrsPrimary:
 	case len(cfg.Multi) == 0 && (attrs == "" || attrs == pq.TargetSessionAttrsAny):
 	case attrs == "":

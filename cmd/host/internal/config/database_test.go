@@ -178,3 +178,46 @@ func TestRefusal_PermanentErrors(t *testing.T) {
 		require.False(t, ok, "%v", err)
 	}
 }
+
+// DATABASE_READ_URL leads to a standby, and has the same problems and warnings under its
+// own name.
+func TestDatabaseReadURL(t *testing.T) {
+	t.Parallel()
+	load := func(raw string) (config.Config, error) {
+		return config.Load(map[string]string{"DATABASE_URL": "postgres://u:p@h/b", "DATABASE_READ_URL": raw})
+	}
+	c, err := load("")
+	require.NoError(t, err)
+	require.Empty(t, c.DatabaseReadURL)
+	for raw, attrs := range map[string]string{
+		"postgres://u:p@standby/b":                                       "",
+		"postgres://u:p@standby/b?target_session_attrs=any":              "any",
+		"postgres://u:p@standby/b?target_session_attrs=read-only":        "read-only",
+		"postgres://u:p@/b?host=a,c&port=5432,5432":                      "standby",
+		"postgres://u:p@/b?host=a,c&target_session_attrs=prefer-standby": "prefer-standby",
+	} {
+		c, err := load(raw)
+		require.NoError(t, err, raw)
+		u, err := url.Parse(c.DatabaseReadURL)
+		require.NoError(t, err)
+		require.Equal(t, attrs, u.Query().Get("target_session_attrs"), raw)
+		require.Equal(t, "yes", u.Query().Get("binary_parameters"), raw)
+		require.Empty(t, c.DatabaseWarnings)
+	}
+	for raw, wrong := range map[string]string{
+		"standby:5432": "is not a URL",
+		"postgres://u:secret@standby/b?target_session_attrs=read-write": "leads to the primary",
+		"postgres://u:secret@standby/b?service=x":                       "has the parameter service",
+	} {
+		_, err := load(raw)
+		require.ErrorContains(t, err, "DATABASE_READ_URL", raw)
+		require.ErrorContains(t, err, wrong, raw)
+		require.NotContains(t, err.Error(), "secret", raw)
+	}
+	c, err = load("postgres://u:p@standby/b?pgbouncer=true")
+	require.NoError(t, err)
+	require.Len(t, c.DatabaseWarnings, 1)
+	require.Contains(t, c.DatabaseWarnings[0], "DATABASE_READ_URL has parameters")
+	_, err = config.Load(map[string]string{"STORAGE_DRIVER": "embedded", "DATABASE_READ_URL": "postgres://u:p@h/b"})
+	require.ErrorContains(t, err, "DATABASE_READ_URL is set, and the database is embedded")
+}

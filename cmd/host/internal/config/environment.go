@@ -25,6 +25,7 @@ type environment struct {
 	AppVersion         string     `env:"APP_VERSION"`
 	StorageDriver      driver     `env:"STORAGE_DRIVER"`
 	DatabaseURL        string     `env:"DATABASE_URL"`
+	DatabaseReadURL    string     `env:"DATABASE_READ_URL"`
 	DatabasePool       integer    `env:"DATABASE_POOL" envDefault:"20"`
 	DatabasePrepare    boolean    `env:"DATABASE_PREPARE"`
 	DataDir            string     `env:"DATA_DIR" envDefault:"./.data"`

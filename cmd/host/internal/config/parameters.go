@@ -10,9 +10,10 @@ import (
 	"github.com/lib/pq"
 )
 
-// parameters are those of DATABASE_URL. lib/pq sends unknown ones to the server, which
+// parameters are those of the URL in variable. lib/pq sends unknown ones to the server, which
 // then refuses the connection.
 type parameters struct {
+	variable string
 	query    url.Values
 	problems *Problems
 	leftOut  []string // Names, sorted.
@@ -212,7 +213,7 @@ func (p *parameters) problem(name, how, remedy string) {
 	if how != "" {
 		what += " " + how
 	}
-	p.problems.add("DATABASE_URL", what, remedy)
+	p.problems.add(p.variable, what, remedy)
 }
 
 func (p *parameters) leaveOut(name string) {
@@ -232,8 +233,8 @@ func (p *parameters) warning() string {
 	if len(p.leftOut) == 0 {
 		return ""
 	}
-	text := fmt.Sprintf("DATABASE_URL has parameters that the driver does not know and that are left out: %s",
-		strings.Join(p.leftOut, ", "))
+	text := fmt.Sprintf("%s has parameters that the driver does not know and that are left out: %s",
+		p.variable, strings.Join(p.leftOut, ", "))
 	for _, note := range p.notes {
 		text += "; " + note
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/booking-platform/booking-platform/cmd/host/internal/postgres"
 	"github.com/booking-platform/booking-platform/notify"
 	"github.com/booking-platform/booking-platform/webhook"
 )
@@ -33,8 +34,9 @@ type Options struct {
 	// Steps are the names of all background steps, and Results of all results of a hold
 	// request: their series begin at zero.
 	Steps, Results []string
-	Maintenance    func() bool  // Reports whether the host sells nothing.
-	Logger         *slog.Logger // nil discards.
+	Maintenance    func() bool       // Reports whether the host sells nothing.
+	Replica        *postgres.Replica // nil without a standby to read from.
+	Logger         *slog.Logger      // nil discards.
 }
 
 // Metrics are the metrics of one host, in a registry of their own. It is safe for
@@ -65,8 +67,9 @@ func New(opts Options) *Metrics {
 		registry: prometheus.NewRegistry(), logger: opts.Logger,
 		requests: newRequests(), holds: newHolds(opts.Results), messages: newMessages(), steps: newSteps(opts.Steps),
 	}
-	m.registry.MustRegister(build, maintenance, m.requests, m.holds, m.messages, m.steps.runs, m.steps.items, m.steps.success,
-		m.steps.duration, deliveries{opts.Webhook}, newDatabase(opts.Sources, opts.Logger),
+	m.registry.MustRegister(build, maintenance, m.requests, m.holds, m.messages, m.steps.runs, m.steps.items,
+		m.steps.success, m.steps.duration, deliveries{opts.Webhook}, replica{opts.Replica},
+		newDatabase(opts.Sources, opts.Logger),
 		collectors.NewDBStatsCollector(opts.DB, "booking_platform"), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

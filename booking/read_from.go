@@ -1,0 +1,30 @@
+package booking
+
+import (
+	"context"
+	"time"
+)
+
+// readFromLimit bounds a read on the database of [Options.ReadFrom], after which the
+// store's own is asked.
+const readFromLimit = 2 * time.Second
+
+// readBehind runs a read whose result may be behind on the database of
+// [Options.ReadFrom]. An error there has no effect, also one that refuses the request,
+// such as ErrNotFound: the store's own database decides.
+//
+// Only reads that decide nothing use it: Slots, Availability, NextSlot, List, Count.
+func (s *Store) readBehind(ctx context.Context, do func(ctx context.Context, run runner) error) error {
+	if s.readFrom != nil {
+		if db := s.readFrom(ctx); db != nil {
+			limited, cancel := context.WithTimeout(ctx, readFromLimit)
+			err := do(limited, func(_ context.Context, step func(Querier) error) error { return step(db) })
+			cancel()
+			if err == nil {
+				return nil
+			}
+			s.log.DebugContext(ctx, "booking: read again on the primary", "error", err)
+		}
+	}
+	return do(ctx, s.read)
+}
