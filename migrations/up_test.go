@@ -108,6 +108,13 @@ func threeHosts(t *testing.T, url string, connections int) {
 	}
 }
 
+func filesOf(t *testing.T, set string) int {
+	t.Helper()
+	entries, err := fs.ReadDir(migrations.FS(), set)
+	require.NoError(t, err)
+	return len(entries)
+}
+
 func TestFailureLeavesNothingAndNamesFileStatementAndState(t *testing.T) {
 	t.Parallel()
 	db := testdb.Empty(t)
@@ -127,7 +134,7 @@ CREATE TABLE booking_platform.never_reached (id bigint);
 	for _, want := range []string{"webhook/90000_broken.sql", "42P01", "INSERT INTO booking_platform.no_such_table"} {
 		require.Contains(t, err.Error(), want)
 	}
-	require.Len(t, applied, 2, "the files before it stay")
+	require.Len(t, applied, filesOf(t, "webhook"), "the files before it stay")
 	require.Equal(t, []string{"payment_events"}, tables(t, db))
 
 	// The same call continues once the cause is removed.
