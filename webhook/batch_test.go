@@ -23,7 +23,7 @@ type effectRow struct {
 }
 
 // effectBatch has the effect of all events but those whose id ends in "_odd", which it
-// leaves out in Go, or in "_even", which it leaves out in SQL.
+// leaves out in Go, or in "_even", in SQL.
 func effectBatch() webhook.Batch {
 	return webhook.Batch{
 		Row: func(_ context.Context, ev webhook.Event) (any, bool) {
@@ -40,8 +40,8 @@ func effectBatch() webhook.Batch {
 	}
 }
 
-// batchFixture is a receiver whose first two statements wait for a lock, so that what is
-// sent meanwhile forms the next batch.
+// batchFixture's first two statements wait for a lock, so that what is sent meanwhile
+// forms the next batch.
 type batchFixture struct {
 	*webhook.Receiver
 	t       *testing.T
@@ -76,7 +76,6 @@ func (c *batchFixture) deliver(id string) {
 	go func() { answered <- send(c.t, c, event(id, completed)) }()
 }
 
-// sendBatch delivers events as one batch and returns the responses.
 func (c *batchFixture) sendBatch(ids ...string) map[string]answer {
 	c.t.Helper()
 	for n, id := range ids {
@@ -96,7 +95,6 @@ func (c *batchFixture) release() map[string]answer {
 	return got
 }
 
-// sizes are the numbers of effects by transaction, ascending.
 func (c *batchFixture) sizes() (sizes []int) {
 	c.t.Helper()
 	rows, err := c.db.QueryContext(c.t.Context(), `SELECT count(*) FROM public.effects e GROUP BY e.xmin::text ORDER BY 1`)
@@ -200,7 +198,7 @@ func TestHandleBatch_OtherEventsAreHandledAlone(t *testing.T) {
 	require.Equal(t, 2, entry(t, db, "evt_failed").Attempts)
 }
 
-// An event that was claimed and not applied undoes the whole statement.
+// It undoes the whole statement.
 func TestHandleBatch_ClaimedAndNotApplied(t *testing.T) {
 	t.Parallel()
 	for _, driver := range testdb.Drivers {
@@ -253,7 +251,6 @@ func TestHandleBatch_FailedStatement(t *testing.T) {
 	}
 }
 
-// setIsolation sets the default isolation of the database's new connections.
 func setIsolation(t *testing.T, db *sql.DB, level string) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(), `DO $$ BEGIN
@@ -281,8 +278,8 @@ func TestHandleBatch_RunningStatementsHang(t *testing.T) {
 	}
 }
 
-// M33: A statement whose commit gives no answer in time is not believed and not cancelled:
-// the delivery is answered 500, and the next one after the commit finds a duplicate.
+// M33: A commit that gives no answer in time is not believed and not cancelled: the
+// delivery is answered 500, and the next one after the commit finds a duplicate.
 func TestHandleBatch_CommitWaits(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

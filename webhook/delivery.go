@@ -19,10 +19,9 @@ type Delivery struct {
 	EventID, EventType string
 	// OriginRequestID is [Event.RequestID].
 	OriginRequestID string
-	// OtherVersion reports whether the event's API version differs from stripe-go's.
+	// OtherVersion: the event's API version differs from stripe-go's.
 	OtherVersion bool
-	// Secret is the position of the secret it was signed with, from 1; 0 if it was
-	// rejected.
+	// Secret is the position, from 1, of the secret that signed it; 0 if it was rejected.
 	Secret int
 	Status int
 	// Bytes is how much of the body was read.
@@ -36,7 +35,6 @@ type Delivery struct {
 	silent     bool
 }
 
-// annotations are a handler's attributes for the log line.
 type annotations struct {
 	mu    sync.Mutex
 	attrs []slog.Attr
@@ -44,8 +42,8 @@ type annotations struct {
 
 type annotationsKey struct{}
 
-// Annotate adds attributes to the log line of the delivery that ctx belongs to, such as
-// the booking's id. With another context it does nothing.
+// Annotate adds attributes, such as the booking's id, to the log line of the delivery
+// that ctx belongs to. With another context it does nothing.
 func Annotate(ctx context.Context, attrs ...slog.Attr) {
 	if n, ok := ctx.Value(annotationsKey{}).(*annotations); ok {
 		n.mu.Lock()
@@ -54,7 +52,7 @@ func Annotate(ctx context.Context, attrs ...slog.Attr) {
 	}
 }
 
-// reset drops the attributes of an attempt that is repeated.
+// reset is for an attempt that is repeated.
 func (n *annotations) reset() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -67,8 +65,7 @@ func (n *annotations) list() []slog.Attr {
 	return append([]slog.Attr(nil), n.attrs...)
 }
 
-// logDelivery logs one delivery. The caller's slog.Handler adds the request's id from
-// ctx.
+// The caller's slog.Handler adds the request's id from ctx.
 func (r *Receiver) logDelivery(ctx context.Context, level slog.Level, message string, d Delivery, n *annotations) {
 	if d.silent || !r.log.Enabled(ctx, level) {
 		return
@@ -115,14 +112,12 @@ type Stats struct {
 	// OtherVersion counts verified deliveries with another API version than stripe-go's,
 	// for handlers that decode the object with its types.
 	OtherVersion int64 `json:"otherVersion"`
-	// Reasons counts rejected and ignored deliveries by reason, with an entry for every
-	// reason.
+	// Reasons counts rejected and ignored deliveries, with an entry for every reason.
 	Reasons map[Reason]int64 `json:"reasons"`
 	// Secrets counts verified deliveries by secret, in the order given to New. During a
 	// rotation Stripe signs with both, and the first match counts.
 	Secrets []int64 `json:"secrets"`
-	// LastProcessed is when a delivery was last processed, by this process's clock: UTC,
-	// zero before the first.
+	// LastProcessed is by this process's clock: UTC, zero before the first.
 	LastProcessed time.Time `json:"lastProcessed,omitzero"`
 }
 

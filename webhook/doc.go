@@ -15,8 +15,8 @@
 //	COMMIT   200
 //
 // An interrupted delivery has changed nothing, and the next one does the work; a repeated
-// delivery finds the row. An error or a panic rolls back, is recorded with the
-// event, and answers 500, so that Stripe sends it again.
+// delivery finds the row. An error or a panic rolls back, is recorded with the event, and
+// answers 500, so that Stripe sends it again.
 //
 // [New] returns a [Receiver], an http.Handler to mount where Stripe sends. Nothing may
 // read the body before it: the signature covers the raw bytes. The table comes from the
@@ -27,8 +27,8 @@
 //
 // A handler works in the transaction it is given and nowhere else. It may run more than
 // once for one event, and only its changes in that transaction are rolled back: it must
-// not call the network or send mail, but record what to do, for another step to do later.
-// Events arrive in any order, so compare states, not times.
+// not call the network or send mail, but record what to do, for another step. Events
+// arrive in any order, so compare states, not times.
 //
 // A handler must not end the transaction. One that does is found, also if it sends COMMIT
 // or ROLLBACK as a statement: the answer is 500 with [ErrTransactionEnded], and what was
@@ -36,8 +36,8 @@
 // part of its changes may be missing. Libraries that need a *sql.Tx get it from Tx.SQL.
 //
 // An event without a handler is acknowledged as [Ignored]. A handler returns [Unmatched]
-// if it finds no row for the event, which is then retried until Options.UnmatchedFor. It
-// returns [Ignored] if the event is not its own, for example because it has no
+// if it finds no row for the event, which is then retried until Options.UnmatchedFor, and
+// [Ignored] if the event is not its own, for example because it has no
 // client_reference_id of yours. In both cases its changes are rolled back.
 //
 // A type may have several handlers, such as those of package payments and your own for
@@ -61,7 +61,7 @@
 //
 // # Operating
 //
-// [Receiver.Run] does the background work. Without it, an event that arrives before its
+// [Receiver.Run] does the background work: without it, an event that arrives before its
 // row is never processed. It also retries failed events, for a week. Alert on
 // [Ledger.Backlog]. [Ledger.List], [Ledger.Find], [Receiver.Replay] and [Ledger.Ignore]
 // are for operators. [Receiver.HandleBatch] settles plain events with one statement, for
@@ -77,6 +77,6 @@
 //
 // examples/webhook-only is a shop with orders of its own that uses nothing else.
 // examples/bookings-in-tx has a handler that enqueues a job of River by Tx.SQL, and
-// examples/pgx a receiver on a pool of pgx. Tests of a service get a database from
-// package pgtest, and a Stripe from payments/stripetest.
+// examples/pgx a receiver on a pool of pgx. Tests get a database from package pgtest, and
+// a Stripe from payments/stripetest.
 package webhook

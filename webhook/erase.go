@@ -9,23 +9,23 @@ import (
 	"unicode/utf8"
 )
 
-// Subject describes the events of one person: an event belongs to it if it is about one
-// of the ids, or if its payload has one of the addresses.
+// Subject is the events of one person: about one of the ids, or with one of the addresses
+// in the payload.
 type Subject struct {
-	// SessionIDs, PaymentIntentIDs and References are compared with those of an [Entry].
+	// SessionIDs, PaymentIntentIDs and References are those of an [Entry].
 	SessionIDs, PaymentIntentIDs, References []string
 	// Addresses are e-mail addresses, compared without case.
 	Addresses []string
-	// Texts are further texts that [Redact] blanks, such as the person's name.
+	// Texts are further texts that [Redact] blanks, such as the name.
 	Texts []string
 }
 
 // Name returns the receiver's name: see Options.Name.
 func (l *Ledger) Name() string { return l.name }
 
-// subjectSQL selects the stored payloads of a subject. Each part reads a partial index of
+// subjectSQL selects a subject's stored payloads. Each part reads a partial index of
 // events that have a payload or are not settled. A payload has an address if it contains
-// it as it is, or as JSON with escapes; Go then looks at it closely.
+// it as it is, or as JSON with escapes; Go then looks closely.
 const subjectSQL = `
 WITH wanted AS MATERIALIZED (
 	SELECT (SELECT coalesce(array_agg(s), '{}') FROM jsonb_array_elements_text($2::jsonb) AS s) AS sessions,
@@ -53,7 +53,7 @@ WHERE e.stripe_session_id = ANY (w.sessions) OR e.stripe_payment_intent_id = ANY
 		OR position(t IN lower(e.last_error)) > 0)
 ORDER BY e.received_at, e.stripe_event_id`
 
-// finalSQL is true of an event that no retry and no other replica claims.
+// finalSQL: no retry and no other replica claims the event.
 const finalSQL = `(e.outcome = 'processed' OR e.outcome = 'ignored' AND NOT (` + skippedSQL + `))`
 
 type storedEvent struct {
@@ -118,14 +118,13 @@ type EraseOptions struct {
 
 // Erase removes a person from the stored payloads of a subject's events, and the errors
 // recorded with them, and returns how many events changed. The payload of an event that
-// is settled for good is deleted. That of an event which may be retried or replayed is
+// is settled for good is deleted; that of one which may be retried or replayed is
 // redacted by [Redact], and so can still be processed. Ids, outcomes and times stay. A
 // repetition changes nothing.
 //
-// It reads the events that have a payload, which are those of the last days and those
-// that are not settled; one statement for each event that changes. Safe on several
-// replicas. An event that arrives later is stored as it comes, unless Options.Erased says
-// otherwise.
+// It reads the events with a payload, those of the last days and those that are not
+// settled; one statement for each that changes. Safe on several replicas. An event that
+// arrives later is stored as it comes, unless Options.Erased says otherwise.
 func (l *Ledger) Erase(ctx context.Context, s Subject, opts EraseOptions) (int, error) {
 	if l.err != nil {
 		return 0, l.err

@@ -10,7 +10,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// redactBatch is small, because payloads can be large.
+// Payloads can be large.
 const redactBatch = 100
 
 // The index payment_events_waiting has the events that are not settled.
@@ -33,8 +33,7 @@ type redactedRow struct {
 	Payload string `json:"payload"`
 }
 
-// redactOld redacts the payloads of events that have not been settled for
-// Options.PersonalDataFor.
+// redactOld is for events that have not been settled for Options.PersonalDataFor.
 func (r *Receiver) redactOld(ctx context.Context) (total int, err error) {
 	if r.opts.PersonalDataFor == 0 {
 		return 0, nil
@@ -77,8 +76,8 @@ func (r *Receiver) oldPayloads(ctx context.Context, tx *sql.Tx) (batch []redacte
 	return batch, rows.Err()
 }
 
-// eraseLate removes the person from the event that was just recorded, if Options.Erased
-// says so. It makes no query for an event whose payload is not stored.
+// eraseLate is for the event that was just recorded, if Options.Erased says so. It makes
+// no query for an event whose payload is not stored.
 func (r *Receiver) eraseLate(ctx context.Context, q Querier, ev Event, outcome Outcome) error {
 	stored := r.ledger.storedPayload(ev, outcome)
 	if r.opts.Erased == nil || !stored.Valid {

@@ -11,12 +11,12 @@ import (
 	"unicode/utf8"
 )
 
-// redactedMark begins every payload that was redacted: its fields are sorted, and none of
-// Stripe's begins with an underscore.
+// redactedMark begins every redacted payload: its fields are sorted, and none of Stripe's
+// begins with an underscore.
 const redactedMark = `{"_redacted":true`
 
-// personalFields are the fields of Stripe's objects that describe a person. Their texts
-// and numbers are blanked, also inside.
+// personalFields of Stripe's objects describe a person. Their texts and numbers are
+// blanked, also inside.
 var personalFields = map[string]bool{
 	"address": true, "billing_details": true, "business_name": true, "card": true, "collected_information": true,
 	"custom_fields": true, "customer_address": true, "customer_details": true, "customer_email": true,
@@ -30,13 +30,13 @@ var personalFields = map[string]bool{
 	"verified_email": true, "verified_name": true, "verified_phone": true,
 }
 
-// Redact returns an event's payload without the person that it is about: the texts and
-// numbers of fields such as customer_details, billing_details, receipt_email, shipping,
-// evidence and description become empty or 0, and so does every text elsewhere that
-// contains one of texts, or a full name or address of those fields, compared without
-// case. Everything that identifies objects and amounts stays, so that handlers can still
-// process the event. The result is marked by a field _redacted, and can no longer be
-// verified by its signature; of what is not a JSON object, only the mark is left.
+// Redact returns an event's payload without its person: the texts and numbers of fields
+// such as customer_details, billing_details, receipt_email, shipping, evidence and
+// description become empty or 0, and so does every text elsewhere that contains one of
+// texts, or a full name or address of those fields, compared without case. What
+// identifies objects and amounts stays, so that handlers can still process the event. A
+// field _redacted marks the result, which its signature does not verify any more; of what
+// is not a JSON object, only the mark is left.
 func Redact(payload []byte, texts ...string) []byte {
 	decoder := json.NewDecoder(bytes.NewReader(payload))
 	// A number stays as it was written.
@@ -62,7 +62,7 @@ func Redact(payload []byte, texts ...string) []byte {
 type redaction struct{ texts []string }
 
 // learn adds the names and addresses in personal fields to the texts. A single word is no
-// name: it may be a word of Stripe's.
+// name: it may be Stripe's.
 func (r *redaction) learn(personal bool, value any) {
 	switch v := value.(type) {
 	case map[string]any:
@@ -81,8 +81,8 @@ func (r *redaction) learn(personal bool, value any) {
 	}
 }
 
-// value redacts a value. inData is true below the event's data, whose fields are Stripe's
-// objects; personal is true inside a personal field.
+// inData is true below the event's data, whose fields are Stripe's objects; personal
+// inside a personal field.
 func (r redaction) value(inData, personal bool, value any) any {
 	switch v := value.(type) {
 	case map[string]any:
@@ -110,8 +110,8 @@ func (r redaction) value(inData, personal bool, value any) any {
 	return value
 }
 
-// mentions reports whether s contains text, compared without case, and not as a part of a
-// longer word or address: "ada@example.com" is not in "nada@example.com".
+// mentions compares without case, and not with a part of a longer word or address:
+// "ada@example.com" is not in "nada@example.com".
 func mentions(s, text string) bool {
 	s, text = strings.ToLower(s), strings.ToLower(strings.TrimSpace(text))
 	if text == "" {
@@ -135,7 +135,7 @@ func wordRune(r rune) bool {
 	return unicode.IsLetter(r) || unicode.IsDigit(r) || r == '_' || r == '+' || r == '-'
 }
 
-// continuesBefore reports whether a word goes on from before into what follows.
+// continuesBefore: a word goes on from before into what follows.
 func continuesBefore(before string) bool {
 	r, size := utf8.DecodeLastRuneInString(before)
 	if r == '.' {
@@ -144,8 +144,8 @@ func continuesBefore(before string) bool {
 	return wordRune(r)
 }
 
-// continuesAfter reports whether a word goes on into after. A full stop ends a sentence,
-// unless a word follows at once.
+// continuesAfter: a word goes on into after. A full stop ends a sentence, unless a word
+// follows at once.
 func continuesAfter(after string) bool {
 	r, size := utf8.DecodeRuneInString(after)
 	if r == '.' {
@@ -154,7 +154,6 @@ func continuesAfter(after string) bool {
 	return wordRune(r) || r == '@'
 }
 
-// mentionsJSON reports whether a text in a JSON document mentions text.
 func mentionsJSON(payload []byte, text string) bool {
 	var document any
 	if json.Unmarshal(payload, &document) != nil {
@@ -183,7 +182,7 @@ func anyText(value any, test func(string) bool) bool {
 	return false
 }
 
-// asciiJSON escapes a text as JSON encoders do that write ASCII alone.
+// asciiJSON escapes as encoders do that write ASCII alone.
 func asciiJSON(text string) string {
 	var b strings.Builder
 	for _, unit := range utf16.Encode([]rune(text)) {

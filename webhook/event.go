@@ -19,33 +19,33 @@ import (
 type Event struct {
 	// ID (evt_…) and Type (checkout.session.completed) are not empty.
 	ID, Type string
-	// APIVersion is the version of the object's format. Account is the connected account,
-	// empty for the platform's own.
+	// APIVersion is that of the object. Account is the connected account, empty for the
+	// platform's own.
 	APIVersion, Account string
-	// Created is when Stripe made the event: UTC, whole seconds, zero when unknown. Do
-	// not order by it: events of one payment often share it.
+	// Created is when Stripe made the event: UTC, whole seconds, zero if unknown. Do not
+	// order by it: events of one payment often share it.
 	Created  time.Time
 	Livemode bool
 	ObjectID string
-	// SessionID is the object's id if it is a Checkout Session, and PaymentStatus its
-	// status: paid, unpaid (a delayed method: checkout.session.async_payment_succeeded or
-	// _failed follows) or no_payment_required.
+	// SessionID is the id of a Checkout Session, and PaymentStatus its status: paid,
+	// unpaid (a delayed method: checkout.session.async_payment_succeeded or _failed
+	// follows) or no_payment_required.
 	SessionID, PaymentStatus string
 	PaymentIntentID          string
 	// AmountTotal and Currency are what a Checkout Session charges, in minor units and as
-	// Stripe wrote it. They are 0 and empty for another object, and if one of the object's
-	// id, payment_status, amount_total and currency has another type.
+	// Stripe wrote it. They are 0 and empty for another object, and if its id,
+	// payment_status, amount_total or currency has another type.
 	AmountTotal int64
 	Currency    string
 	// Reference identifies the row of the program that created the Checkout Session:
 	// client_reference_id, else metadata.payment_id. Parse it in Go: casting another
 	// program's value in SQL would fail the event each time.
 	Reference string
-	// RequestID is metadata.request_id, if it has 8 to 64 letters, digits, dots, dashes
+	// RequestID is metadata.request_id, if it is 8 to 64 letters, digits, dots, dashes
 	// and underscores. For logs only.
 	RequestID string
-	// Object is data.object as it was sent, or nil. Its strings may contain NUL, which
-	// Postgres cannot store.
+	// Object is data.object as sent, or nil. Its strings may contain NUL, which Postgres
+	// cannot store.
 	Object json.RawMessage
 	// Payload is the signed body. Do not change it.
 	Payload []byte
@@ -62,7 +62,7 @@ const (
 const maxCreated = 253402300800
 
 // decode rejects only what is not an event (a JSON object with id and type) or cannot be
-// stored: Stripe may change anything else. Members of another type are skipped.
+// stored. Members of another type are skipped.
 func decode(payload []byte) (Event, bool) {
 	if !utf8.Valid(payload) || !isValid(payload) {
 		return Event{}, false
@@ -191,7 +191,7 @@ func bounded(s string, limit int) string {
 	return s
 }
 
-// DefaultTolerance is the default of Options.Tolerance. Stripe signs each attempt anew.
+// DefaultTolerance is Options.Tolerance's. Stripe signs each attempt anew.
 const DefaultTolerance = 300 * time.Second
 
 // RejectedError means that a request is not an event signed with one of the secrets.
@@ -199,7 +199,7 @@ type RejectedError struct {
 	Reason Reason
 }
 
-// Error returns the reason, and nothing of the request.
+// Error has nothing of the request.
 func (e *RejectedError) Error() string { return "webhook: rejected: " + string(e.Reason) }
 
 var errNoSecret = errors.New("webhook: no signing secret, or an empty one")
@@ -220,7 +220,7 @@ func Verify(payload []byte, header string, secrets []string, tolerance time.Dura
 	return ev, err
 }
 
-// cleanSecrets trims and checks the secrets. Its errors do not contain them.
+// The errors of cleanSecrets do not contain the secrets.
 func cleanSecrets(secrets []string) ([]string, error) {
 	clean := make([]string, 0, len(secrets))
 	for i, s := range secrets {
@@ -256,13 +256,12 @@ func CheckSecret(secret string) error {
 	return nil
 }
 
-// notInSecret reports whether c cannot be in a secret: separators, quotes, and what does
-// not print.
+// notInSecret: separators, quotes, and what does not print.
 func notInSecret(c rune) bool {
 	return c <= ' ' || c > '~' || strings.ContainsRune(",;\"'`", c)
 }
 
-// verify also returns the position of the secret, from 1.
+// verify also returns the secret's position, from 1.
 func verify(payload []byte, header string, secrets []string, tolerance time.Duration,
 	now time.Time) (ev Event, position int, err error) {
 	if tolerance <= 0 {
@@ -304,8 +303,8 @@ func matchAny(payload []byte, header string, secrets []string) (position int, er
 	return 0, &RejectedError{ReasonSignatureWrong}
 }
 
-// signedAt returns the last timestamp of a valid header, as stripe-go does. Another could
-// make an old delivery pass for a new one.
+// signedAt returns a valid header's last timestamp, as stripe-go does. Another could make
+// an old delivery pass for a new one.
 func signedAt(header string) (at time.Time, ok bool) {
 	for pair := range strings.SplitSeq(header, ",") {
 		if v, found := strings.CutPrefix(pair, "t="); found {

@@ -27,7 +27,6 @@ const (
 	eventuallyTimeout = 20 * time.Second
 )
 
-// event is the body of an event about a Checkout Session.
 func event(id, eventType string) []byte {
 	return fmt.Appendf(nil, `{"id":%q,"object":"event","api_version":"2023-10-16","created":1795000000,`+
 		`"livemode":false,"type":%q,
@@ -35,7 +34,6 @@ func event(id, eventType string) []byte {
 		`"payment_intent":"pi_1","client_reference_id":"order-1"}}}`, id, eventType)
 }
 
-// sign returns the signature header of a payload.
 func sign(payload []byte, secret string, at time.Time) string {
 	return stripe.GenerateTestSignedPayload(&stripe.UnsignedPayload{Payload: payload, Secret: secret,
 		Timestamp: at}).Header
@@ -47,7 +45,6 @@ func request(payload []byte) *http.Request {
 	return req
 }
 
-// answer is the response to a delivery.
 type answer struct {
 	Status   int
 	Received bool   `json:"received"`
@@ -55,7 +52,7 @@ type answer struct {
 	Error    string `json:"error"`
 }
 
-// send delivers a signed payload. It may be called by any goroutine.
+// send may be called by any goroutine.
 func send(t testing.TB, h http.Handler, payload []byte) answer {
 	t.Helper()
 	return serve(t, h, request(payload))
@@ -88,7 +85,7 @@ func newReceiver(t testing.TB, db *sql.DB, opts webhook.Options) *webhook.Receiv
 	return r
 }
 
-// noDatabase returns a pool that cannot connect, for tests that use no database.
+// noDatabase cannot connect, for tests that use no database.
 func noDatabase(t testing.TB) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("pgx", "postgres://127.0.0.1:1/none")
@@ -97,21 +94,19 @@ func noDatabase(t testing.TB) *sql.DB {
 	return db
 }
 
-// sums are the receiver's counters without reasons, secrets and times.
 func sums(r *webhook.Receiver) webhook.Stats {
 	s := r.Stats()
 	s.Reasons, s.Secrets, s.LastProcessed = nil, nil, time.Time{}
 	return s
 }
 
-// effects creates a table in which a handler records each of its effects.
+// effects is a table in which a handler records each of its effects.
 func effects(t testing.TB, db *sql.DB) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(), `CREATE TABLE public.effects (event_id text NOT NULL)`)
 	require.NoError(t, err)
 }
 
-// effect is a handler that records an effect.
 func effect(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 	_, err := tx.ExecContext(ctx, `INSERT INTO public.effects (event_id) VALUES ($1::text)`, ev.ID)
 	return webhook.Processed, err
@@ -124,7 +119,6 @@ func countEffects(t testing.TB, db *sql.DB) int {
 	return n
 }
 
-// row is a ledger row with its payload.
 type row struct {
 	webhook.Entry
 	Payload string
@@ -146,7 +140,6 @@ func ledger(t testing.TB, db *sql.DB, id string) (row, bool) {
 	return row{}, false
 }
 
-// entry returns a row that must exist.
 func entry(t testing.TB, db *sql.DB, id string) row {
 	t.Helper()
 	e, ok := ledger(t, db, id)

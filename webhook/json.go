@@ -24,7 +24,7 @@ func isValid(b []byte) bool {
 	return at > 0 && skipSpace(b, at) == len(b)
 }
 
-// validValue returns the position after the value that begins at at, or -1.
+// validValue returns the position after the value at at, or -1.
 func validValue(b []byte, at, depth int) int {
 	if at >= len(b) || depth > maxDepth {
 		return -1
@@ -45,7 +45,6 @@ func validValue(b []byte, at, depth int) int {
 	return -1
 }
 
-// validList is validValue for an object or an array.
 func validList(b []byte, at, depth int) int {
 	object := b[at] == '{'
 	end := b[at] + 2 // The brackets of both are two apart.
@@ -145,7 +144,7 @@ func skipDigits(b []byte, at int) int {
 	return at
 }
 
-// members returns the names, without quotes, and the values of a JSON object.
+// members yields names, without quotes, and values.
 func members(object []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
 		for at := skipSpace(object, 1); object[at] != '}'; {
@@ -166,7 +165,7 @@ func members(object []byte) iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// isSimple reports whether a name has no escapes and no letters with another case.
+// isSimple: no escapes and no letters with another case.
 func isSimple(name []byte) bool {
 	for _, c := range name {
 		if c == '\\' || c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
@@ -177,7 +176,7 @@ func isSimple(name []byte) bool {
 }
 
 // foldName decodes a quoted name, with letters that encoding/json takes for an ASCII
-// letter replaced by its lower case.
+// letter in lower case.
 func foldName(quoted []byte) []byte {
 	var name string
 	setString(&name, quoted)
@@ -191,7 +190,7 @@ func foldName(quoted []byte) []byte {
 	}, []byte(name))
 }
 
-// setString sets a field to a JSON string. It returns false for another type but null.
+// setString returns false for another type but null.
 func setString(field *string, value []byte) bool {
 	switch {
 	case value[0] != '"':
@@ -203,8 +202,7 @@ func setString(field *string, value []byte) bool {
 	return json.Unmarshal(value, field) == nil
 }
 
-// setInt sets a field to a JSON number that is an int64. It returns false for everything
-// else but null.
+// setInt takes an int64, and returns false for everything else but null.
 func setInt(field *int64, value []byte) bool {
 	n, err := strconv.ParseInt(string(value), 10, 64)
 	if err != nil {
@@ -214,7 +212,6 @@ func setInt(field *int64, value []byte) bool {
 	return true
 }
 
-// setBool sets a field to true or false.
 func setBool(field *bool, value []byte) {
 	if value[0] == 't' || value[0] == 'f' {
 		*field = value[0] == 't'
@@ -228,7 +225,7 @@ func skipSpace(b []byte, at int) int {
 	return at
 }
 
-// skipString returns the position after the string that begins at at.
+// skipString returns the position after the string at at.
 func skipString(b []byte, at int) int {
 	for at++; ; at++ {
 		at += bytes.IndexByte(b[at:], '"')
@@ -242,7 +239,6 @@ func skipString(b []byte, at int) int {
 	}
 }
 
-// skipValue returns the position after the value that begins at at.
 func skipValue(b []byte, at int) int {
 	for depth := 0; at < len(b); {
 		switch b[at] {
@@ -270,7 +266,6 @@ func skipValue(b []byte, at int) int {
 	return at
 }
 
-// isEnd reports whether c ends a number or a literal.
 func isEnd(c byte) bool {
 	switch c {
 	case ',', '}', ']', ' ', '\n', '\t', '\r':

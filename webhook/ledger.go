@@ -20,8 +20,7 @@ var (
 	nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 )
 
-// cleanName returns DefaultName for "". Upper case is refused, so that two spellings
-// never mean two ledgers.
+// Upper case is refused, so that two spellings never mean two ledgers.
 func cleanName(name string) (string, error) {
 	if name == "" {
 		return DefaultName, nil
@@ -42,8 +41,8 @@ type Ledger struct {
 	unmatchedFor int64
 }
 
-// NewLedger returns the ledger of a receiver, read through q; "" is [DefaultName]. With
-// an invalid name, each method returns an error.
+// NewLedger returns a receiver's ledger, read through q; "" is [DefaultName]. With an
+// invalid name, each method returns an error.
 func NewLedger(q Querier, name string) *Ledger {
 	name, err := cleanName(name)
 	return &Ledger{q: q, name: name, err: err}
@@ -64,18 +63,17 @@ const updateSQL = insertSQL + `DO UPDATE SET
 	attempts = e.attempts + 1, outcome = EXCLUDED.outcome, reason = EXCLUDED.reason, last_error = EXCLUDED.last_error,
 	payload = EXCLUDED.payload, processed_at = EXCLUDED.processed_at`
 
-// skippedSQL is true of a row that a replica without a handler recorded, which one with a
-// handler may claim.
+// skippedSQL: a replica without a handler recorded the row, and one with a handler may
+// claim it.
 const skippedSQL = `e.outcome = 'ignored' AND e.reason IN ('no_handler', 'test_mode', 'live_mode', 'other_account')`
 
-// openSQL is true of a row that a delivery may claim.
+// openSQL: a delivery may claim the row.
 const openSQL = `(e.outcome IN ('failed', 'unmatched') OR ` + skippedSQL + `)`
 
-// overdueSQL is true of an event older than UnmatchedFor.
+// overdueSQL: the event is older than UnmatchedFor.
 const overdueSQL = `e.received_at < statement_timestamp() - $16::bigint * interval '1 second'`
 
-// No row comes back when the event is settled. The statement waits for a concurrent
-// claim.
+// No row: the event is settled. The statement waits for a concurrent claim.
 const claimSQL = updateSQL + `
 WHERE ` + openSQL + `
 RETURNING ` + overdueSQL + `, pg_current_xact_id()::text`
@@ -84,8 +82,8 @@ const replayClaimSQL = updateSQL + `
 WHERE e.outcome = ANY (string_to_array($17::text, ','))
 RETURNING ` + overdueSQL + `, pg_current_xact_id()::text`
 
-// Claim writes the event's row with the outcome that the caller is about to bring about,
-// in the caller's transaction tx. True: do the work in tx and commit. False: the event is
+// Claim writes the event's row, in the caller's transaction tx, with the outcome that the
+// caller is about to bring about. True: do the work in tx and commit. False: the event is
 // settled; roll back and acknowledge it. A rollback undoes the claim.
 //
 // The outcome is Processed, Ignored (recorded with ReasonNotOurs), Unmatched or Parked;
@@ -118,7 +116,7 @@ func (l *Ledger) Claim(ctx context.Context, tx Querier, ev Event, outcome Outcom
 	return err == nil, err
 }
 
-// errSettled means that an event cannot be claimed.
+// errSettled: the event cannot be claimed.
 var errSettled = errors.New("webhook: the event is settled")
 
 // claim returns the transaction's id, and whether the event is older than UnmatchedFor.
@@ -144,7 +142,7 @@ const parkSQL = `
 UPDATE booking_platform.payment_events SET outcome = 'parked', payload = $3::text
 WHERE receiver = $1::text AND stripe_event_id = $2::text`
 
-// park corrects the outcome of a row that was claimed as processed.
+// park corrects a row that was claimed as processed.
 func (l *Ledger) park(ctx context.Context, q Querier, ev Event) error {
 	if _, err := q.ExecContext(ctx, parkSQL, l.name, ev.ID, l.storedPayload(ev, Parked)); err != nil {
 		return fmt.Errorf("webhook: park: %w", err)
@@ -157,8 +155,8 @@ const insertIgnoredSQL = insertSQL + `DO NOTHING`
 const outcomeSQL = `
 SELECT e.outcome FROM booking_platform.payment_events e WHERE e.receiver = $1::text AND e.stripe_event_id = $2::text`
 
-// recordIgnored records an event that this replica has no handler for, unless it has a
-// row. It returns Duplicate if the event is settled, else Ignored.
+// recordIgnored is for an event without a handler here and without a row. It returns
+// Duplicate if the event is settled, else Ignored.
 func (l *Ledger) recordIgnored(ctx context.Context, q Querier, ev Event, why Reason) (Outcome, error) {
 	res, err := q.ExecContext(ctx, insertIgnoredSQL, l.rowArgs(ev, result{Ignored, why}, "")...)
 	if err != nil {
@@ -195,8 +193,8 @@ func (l *Ledger) rowArgs(ev Event, v result, lastError string) []any {
 		l.storedPayload(ev, v.outcome), orNull(ev.Created)}
 }
 
-// storedPayload is NULL for processed events by default: storing all payloads costs more
-// than a third of the throughput.
+// NULL for processed events by default: storing all payloads costs more than a third of
+// the throughput.
 func (l *Ledger) storedPayload(ev Event, outcome Outcome) sql.NullString {
 	if outcome == Processed && !l.keepPayload || len(ev.Payload) == 0 {
 		return sql.NullString{}

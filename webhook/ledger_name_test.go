@@ -13,7 +13,6 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// named returns a receiver with that name, and a handler for each of the types.
 func named(t testing.TB, db *sql.DB, name string, h webhook.Handler, types ...string) *webhook.Receiver {
 	t.Helper()
 	r := newReceiver(t, db, webhook.Options{Name: name})
@@ -23,7 +22,6 @@ func named(t testing.TB, db *sql.DB, name string, h webhook.Handler, types ...st
 	return r
 }
 
-// effectOf is effect with the receiver's name.
 func effectOf(name string) webhook.Handler {
 	return func(ctx context.Context, tx webhook.Tx, ev webhook.Event) (webhook.Outcome, error) {
 		_, err := tx.ExecContext(ctx, `INSERT INTO public.effects (event_id) VALUES ($1::text)`, name+" "+ev.ID)
@@ -49,8 +47,8 @@ func retry(t testing.TB, db *sql.DB, r *webhook.Receiver) int {
 	return n
 }
 
-// M1: Two services on one database, with an endpoint each, receive the same event id from
-// Stripe. Each has its own effect, and neither sees the other's events.
+// M1: Two services on one database receive the same event id. Each has its own effect,
+// and neither sees the other's events.
 func TestName_TwoServicesOneDatabase(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -113,8 +111,8 @@ func TestName_TwoServicesOneDatabase(t *testing.T) {
 	})
 }
 
-// M1: During a rolling deployment beside another service, an event that an old replica
-// without a handler acknowledges is processed once by the new replica.
+// M1: During a rolling deployment, an event that an old replica without a handler
+// acknowledges is processed once by the new one.
 func TestName_OldReplicaBesideNewOneAndAnotherService(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {
@@ -233,8 +231,8 @@ func TestName_FailureWithoutHandlerIsNotRecorded(t *testing.T) {
 	require.False(t, exists)
 }
 
-// M1: Events without a handler are not retried or counted, and lose their payload. The
-// query for retries does not read them.
+// M1: They are not retried or counted, and lose their payload. The query for retries does
+// not read them.
 func TestName_ManyUnhandledEvents(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -13,11 +13,10 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// Run does the background work of a receiver and returns nil when ctx ends:
-// [Receiver.RetryWaiting] about every five seconds (time limit 20 s) and
-// [Receiver.DeleteOld] about every ten minutes (one minute), both also at the start.
-// Failed runs are logged. Options.OnStep gets "webhook.RetryWaiting" and
-// "webhook.DeleteOld". Safe on every replica at once.
+// Run calls [Receiver.RetryWaiting] about every five seconds (time limit 20 s) and
+// [Receiver.DeleteOld] about every ten minutes (one minute), both also at the start,
+// until ctx ends, and returns nil. Failed runs are logged. Options.OnStep gets
+// "webhook.RetryWaiting" and "webhook.DeleteOld". Safe on every replica at once.
 func (r *Receiver) Run(ctx context.Context) error {
 	periodic.Run(ctx, r.log, r.opts.OnStep, r.rounds()...)
 	return nil
@@ -34,13 +33,13 @@ func (r *Receiver) rounds() []periodic.Round {
 	}
 }
 
-// retryFor bounds the retries of failed events, and of those ignored without a handler.
+// retryFor is for failed events, and those ignored without a handler.
 const retryFor = 7 * 24 * time.Hour
 
 const (
-	// retryFailed bounds the failed, and also the ignored, events of a run.
+	// retryFailed bounds a run's failed and ignored events.
 	retryFailed = 50
-	// retryUnmatched bounds the unmatched events of a run: most may be another product's.
+	// retryUnmatched bounds a run's unmatched events: most may be another product's.
 	retryUnmatched = 25
 )
 
@@ -86,12 +85,11 @@ type leased struct {
 // replica: Stripe does not send an unmatched event again. It returns how many events were
 // settled, and the errors of those that failed.
 //
-// It takes the events that this receiver has a handler for, leased in the database and
-// claimed like a delivery, so it is safe on every replica at once. One run takes up to
-// 100 failed and ignored and then up to 25 unmatched events. The pauses grow with the age
-// of an event. A failed event is retried for a week, and an unmatched one about 25 times
-// until Options.UnmatchedFor has passed. A run without events is one transaction of one
-// statement on small indexes.
+// It takes events with a handler here, leased in the database and claimed like a
+// delivery, so it is safe on every replica at once. One run takes up to 100 failed and
+// ignored and then up to 25 unmatched events. Pauses grow with an event's age. A failed
+// event is retried for a week, an unmatched one about 25 times until Options.UnmatchedFor
+// has passed. A run without events is one transaction of one statement on small indexes.
 func (r *Receiver) RetryWaiting(ctx context.Context) (int, error) {
 	waiting, err := r.lease(ctx)
 	if err != nil {
@@ -147,7 +145,7 @@ func (r *Receiver) lease(ctx context.Context) (out []leased, err error) {
 	return out, nil
 }
 
-// rank puts failed events first: they are for this receiver.
+// Failed events come first: they are for this receiver.
 func rank(l leased) int {
 	switch {
 	case l.outcome != Unmatched:
@@ -158,19 +156,18 @@ func rank(l leased) int {
 	return 2
 }
 
-// minRows is how long Stripe can resend an event, which without its row would not be a
+// minRows is how long Stripe can resend an event, which without its row would be no
 // duplicate.
 const minRows = 30 * 24 * time.Hour
 
 const (
-	// deleteBatch is small so that locks are short.
+	// deleteBatch keeps locks short.
 	deleteBatch = 500
-	// deleteFor bounds each kind of a run, so that all end before the step's timeout.
+	// deleteFor bounds each kind of a run, so that all end within the step's timeout.
 	deleteFor = 12 * time.Second
 )
 
-// The array makes the inner statement run once. An event settled late is kept from then
-// on.
+// An event settled late is kept from then on.
 const dropPayloadsSQL = `
 UPDATE booking_platform.payment_events SET payload = NULL
 WHERE receiver = $1::text AND stripe_event_id = ANY (ARRAY(
@@ -229,11 +226,10 @@ func (o *Options) retention() error {
 
 // DeleteOld deletes the payloads of settled events after Options.KeepPayloadFor, and the
 // events after Options.KeepRowsFor. Failed and parked events stay unless
-// Options.DeleteWaiting is set. Unmatched events that cannot be retried end as Ignored
-// with ReasonNotOurs, a day after Options.UnmatchedFor but not before a week. Run it
-// every few minutes. It returns how many rows it changed.
-//
-// Payloads of failed and parked events are redacted after Options.PersonalDataFor.
+// Options.DeleteWaiting is set; their payloads are redacted after
+// Options.PersonalDataFor. Unmatched events that cannot be retried end as Ignored with
+// ReasonNotOurs, a day after Options.UnmatchedFor but not before a week. Run it every few
+// minutes. It returns how many rows it changed.
 //
 // It works in transactions of 500 rows that skip locked rows, for up to 12 seconds of
 // each kind; without work, in three of one statement that reads an index, or four with

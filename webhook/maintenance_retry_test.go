@@ -108,7 +108,7 @@ func TestRetryWaiting_Concurrent(t *testing.T) {
 	require.Equal(t, len(ids), countEffects(t, db))
 }
 
-// unmatched returns a receiver whose handler matches only the events with these ids.
+// unmatched has a handler that matches only the events with these ids.
 func unmatched(t testing.TB, db *sql.DB, opts webhook.Options, ids ...string) *webhook.Receiver {
 	t.Helper()
 	r := newReceiver(t, db, opts)
@@ -121,14 +121,13 @@ func unmatched(t testing.TB, db *sql.DB, opts webhook.Options, ids ...string) *w
 	return r
 }
 
-// refund is the body of an event about a refund, which names only a PaymentIntent.
 func refund(id string) []byte {
 	return fmt.Appendf(nil, `{"id":%q,"type":"refund.created","data":{"object":{"id":"re_1","object":"refund",`+
 		`"payment_intent":"pi_1"}}}`, id)
 }
 
-// M34: Events of another product on the account, all due at once, do not delay the retry
-// of a failed or unmatched event of this service, and have a bounded share of a run.
+// M34: Events of another product, all due at once, do not delay the retry of this
+// service's events, and have a bounded share of a run.
 func TestRetryWaiting_OtherProductsDoNotDelay(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -162,8 +161,8 @@ func TestRetryWaiting_OtherProductsDoNotDelay(t *testing.T) {
 	require.Equal(t, 24, tried, "the share of what matches nothing is 25, ours among them")
 }
 
-// M34: An unmatched event is retried about 25 times in three days at growing intervals,
-// and its last retry or delivery ignores it.
+// M34: About 25 times in three days at growing intervals; the last retry or delivery
+// ignores it.
 func TestRetryWaiting_UnmatchedFor(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

@@ -13,8 +13,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// Run makes an early event take effect, deletes old events, continues after a failed
-// step, and returns when its context ends.
+// An early event takes effect, old ones are deleted, and a failed step does not end Run.
 func TestRun_RetriesAndDeletesAfterFailures(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
@@ -86,7 +85,7 @@ func TestRun_ReportsEachStep(t *testing.T) {
 
 const day = 24 * time.Hour
 
-// aged inserts an event with a payload, received and settled that many days ago.
+// aged has a payload, received and settled that many days ago.
 func aged(t testing.TB, db *sql.DB, id string, outcome webhook.Outcome, received, settled int) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(), `
@@ -100,7 +99,7 @@ func aged(t testing.TB, db *sql.DB, id string, outcome webhook.Outcome, received
 	require.NoError(t, err)
 }
 
-// kept returns for each event whether its row and its payload exist.
+// kept returns whether each event's row and payload exist.
 func kept(t testing.TB, db *sql.DB) map[string]string {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), `SELECT stripe_event_id, CASE WHEN payload IS NULL THEN 'row'
@@ -117,8 +116,8 @@ func kept(t testing.TB, db *sql.DB) map[string]string {
 	return out
 }
 
-// Payloads of settled events are deleted first, then their rows. Open events stay, and so
-// do recently settled ones. An unmatched event ends after a week.
+// Payloads of settled events go first, then their rows. Open events stay. An unmatched
+// event ends after a week.
 func TestDeleteOld_PayloadsAndRows(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {

@@ -14,8 +14,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// behind returns a receiver whose connection to the database can fail, and a direct
-// connection to the same database.
+// behind has a connection to the database that can fail, and a direct one.
 func behind(t *testing.T, driver testdb.Driver, opts webhook.Options) (*webhook.Receiver, *proxy, *sql.DB) {
 	t.Helper()
 	// A pooler would put another connection behind this one.
@@ -74,7 +73,7 @@ func TestProcess_ConnectionLostBeforeCommit(t *testing.T) {
 }
 
 // COMMIT is executed and its response lost: 500. Recording the failure must not replace
-// the success, and the next delivery is a duplicate.
+// the success.
 func TestProcess_CommitResponseLost(t *testing.T) {
 	t.Parallel()
 	for _, driver := range eachOf {
@@ -120,9 +119,8 @@ func TestProcess_CommitFails(t *testing.T) {
 	})
 }
 
-// The database hangs without closing connections, so a driver's read may hang: the
-// response comes in time, the number in flight stays bounded, and everything works once
-// the database is back.
+// A driver's read may hang: the response comes in time, the number in flight stays
+// bounded, and everything works once the database is back.
 func TestProcess_DatabaseHangs(t *testing.T) {
 	t.Parallel()
 	for _, driver := range eachOf {
@@ -149,7 +147,7 @@ func TestProcess_DatabaseHangs(t *testing.T) {
 }
 
 // The response comes in time. The transaction is rolled back when the handler ends; until
-// then another delivery of the event waits, also in bounded time.
+// then another delivery waits, also in bounded time.
 func TestProcess_HandlerIgnoresContext(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.URL(t), testdb.Cancels))
@@ -178,8 +176,7 @@ func TestProcess_HandlerIgnoresContext(t *testing.T) {
 	require.Equal(t, 1, countEffects(t, db))
 }
 
-// A handler that returns at the end of its context is answered with its own error, and
-// the failure is recorded before the response.
+// Answered with its own error, and the failure is recorded before the response.
 func TestProcess_HandlerTimesOut(t *testing.T) {
 	t.Parallel()
 	db := testdb.Open(t, testdb.PQ, testdb.Direct(t, testdb.URL(t), testdb.Cancels))
@@ -220,8 +217,7 @@ func TestProcess_EachStatementFails(t *testing.T) {
 	require.Contains(t, line["error"], "record the failure", "the log says what the ledger could not")
 }
 
-// Under a stricter default isolation every failed attempt is recorded, although
-// concurrent records conflict.
+// Every failed attempt is recorded, although concurrent records conflict.
 func TestProcess_FailureRecordedUnderStricterDefault(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)
@@ -245,9 +241,8 @@ func TestProcess_FailureRecordedUnderStricterDefault(t *testing.T) {
 	require.Equal(t, replicas*deliveries, entry(t, db, "evt_1").Attempts)
 }
 
-// A fails and is slow to record it, while B processes the same event: the success stays,
-// and the next delivery is a duplicate. A trigger delays A's record until B has
-// committed.
+// A fails and is slow to record it, while B processes the event: the success stays. A
+// trigger delays A's record until B has committed.
 func TestProcess_LateFailureRecordLeavesSuccess(t *testing.T) {
 	t.Parallel()
 	url := testdb.URL(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// proxy connects a test with its database, so that the connection can fail while the
+// proxy is between a test and its database, so that the connection can fail while the
 // server goes on.
 type proxy struct {
 	target string
@@ -23,8 +23,7 @@ type proxy struct {
 	conns  map[net.Conn]struct{}
 }
 
-// newProxy listens in front of the database of a URL, and returns the URL that leads
-// through it.
+// newProxy also returns the URL that leads through it.
 func newProxy(t *testing.T, databaseURL string) (*proxy, string) {
 	t.Helper()
 	u, err := url.Parse(databaseURL)
@@ -76,8 +75,7 @@ func (p *proxy) link(client net.Conn) {
 	}
 }
 
-// pass waits while the connection is silent, and returns whether to forward what was
-// read.
+// pass waits while the connection is silent, and returns whether to forward.
 func (p *proxy) pass() bool {
 	p.mu.Lock()
 	silent, eaten := p.silent, p.eat
@@ -104,7 +102,7 @@ func (p *proxy) set(down bool) {
 	}
 }
 
-// hang holds back all that the database sends, as a stopped server does.
+// hang holds back what the database sends, as a stopped server does.
 func (p *proxy) hang() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -118,7 +116,7 @@ func (p *proxy) resume() {
 	p.silent = nil
 }
 
-// loseNext cuts the connection on which the database sends next, in place of forwarding.
+// loseNext cuts the connection on which the database sends next.
 func (p *proxy) loseNext() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

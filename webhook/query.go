@@ -12,7 +12,7 @@ import (
 	"github.com/jmoiron/sqlx/reflectx"
 )
 
-// Entry is a row of the ledger: one Stripe event and its outcome. Times are UTC.
+// Entry is a row of the ledger: a Stripe event and its outcome. Times are UTC.
 type Entry struct {
 	ID              string
 	Type            string
@@ -25,14 +25,14 @@ type Entry struct {
 	Reference       string
 	Outcome         Outcome
 	Reason          Reason
-	// Attempts counts the deliveries that were processed, without duplicates.
+	// Attempts counts deliveries without duplicates.
 	Attempts  int
 	LastError string
-	// Created is when Stripe made the event, zero when unknown.
+	// Created is when Stripe made the event, or zero.
 	Created time.Time
 	// ReceivedAt is the arrival of the first delivery that was processed.
 	ReceivedAt time.Time
-	// ProcessedAt is when the event was settled; zero while it is failed or unmatched.
+	// ProcessedAt is zero while the event is failed or unmatched.
 	ProcessedAt time.Time
 }
 
@@ -42,15 +42,15 @@ type ListOptions struct {
 	Outcome Outcome
 	Reason  Reason
 	Type    string
-	// Reference selects the events with this Event.Reference, and those of the same
+	// Reference selects events with this Event.Reference, and those of the same
 	// PaymentIntents: a refund or dispute has only that.
 	Reference string
-	// SessionID and PaymentIntentID select the events about one Checkout Session (cs_…),
-	// and those that name one PaymentIntent (pi_…).
+	// SessionID and PaymentIntentID select events about one Checkout Session (cs_…), and
+	// those that name one PaymentIntent (pi_…).
 	SessionID, PaymentIntentID string
 	// Since (inclusive) and Until (exclusive) bound the time of receipt.
 	Since, Until time.Time
-	// Before is the Page.Next of the previous page, or the ID of an event in the ledger.
+	// Before is the previous page's Next, or the ID of an event in the ledger.
 	Before string
 	// Limit is 50 by default, and 500 at most.
 	Limit int
@@ -60,7 +60,7 @@ type ListOptions struct {
 type Page struct {
 	// Entries may be fewer than ListOptions.Limit, or none, although Next is not "".
 	Entries []Entry
-	// Next is the ListOptions.Before of the next page; "" on the last page.
+	// Next is the next page's ListOptions.Before; "" on the last.
 	Next string
 }
 
@@ -68,7 +68,7 @@ const entryColumns = `e.stripe_event_id, e.type, e.api_version, e.account, e.liv
 	e.stripe_payment_intent_id, e.payment_ref, e.outcome, e.reason, e.attempts, e.last_error, e.created_at,
 	e.received_at, e.processed_at`
 
-// maxRowsPerPage bounds the rows that one page reads.
+// maxRowsPerPage bounds what one page reads.
 const maxRowsPerPage = 10_000
 
 // The row comparison can use the index on (received_at, stripe_event_id). The last row
@@ -108,8 +108,8 @@ const (
 			AND e.stripe_payment_intent_id <> '' AND e.stripe_payment_intent_id = $%d::text`
 )
 
-// query returns the statement of a page and its parameters. Filters with an index are
-// applied where rows are read: the three above, and the outcomes of open events.
+// query applies filters with an index where rows are read: the three above, and the
+// outcomes of open events.
 func (o ListOptions) query(receiver string) (string, []any) {
 	args := []any{string(o.Outcome), o.Type, o.Before, o.limit() + 1, orNull(o.Since), orNull(o.Until), receiver,
 		string(o.Reason)}
@@ -173,7 +173,7 @@ func (l *Ledger) List(ctx context.Context, opts ListOptions) ([]Entry, error) {
 // Page returns events without their payloads, newest first. It reads at most 10,000 rows:
 // Reference, SessionID, PaymentIntentID, Since, Until, and an Outcome of Failed,
 // Unmatched or Parked are looked up, and the other filters are applied row by row. With
-// few matches among those rows a page is short, and Next continues. One round trip.
+// few matches a page is short, and Next continues. One round trip.
 //
 // The columns receiver, stripe_event_id, type, outcome, reason, payment_ref (the
 // reference), stripe_session_id, stripe_payment_intent_id, received_at and processed_at
@@ -238,7 +238,7 @@ var ErrNotFound = errors.New("webhook: no such event")
 // Record is an Entry with the event's body.
 type Record struct {
 	Entry
-	// Payload is the signed body, or nil if it is not kept. It contains customers' data.
+	// Payload is the signed body, or nil if not kept. It contains customers' data.
 	Payload []byte
 }
 
@@ -282,20 +282,19 @@ func (l *Ledger) Find(ctx context.Context, id string) (Record, error) {
 	return record, nil
 }
 
-// Backlog counts the events of a ledger that are not settled. Times are UTC.
+// Backlog counts a ledger's events that are not settled. Times are UTC.
 type Backlog struct {
 	// Failed and Unmatched are retried automatically; Parked are for an operator.
 	Failed, Unmatched, Parked int
-	// UnmatchedSessions counts the unmatched events about a Checkout Session. Others look
-	// the same as events of another product on the Stripe account and end as Ignored: do
-	// not alert on them.
+	// UnmatchedSessions are about a Checkout Session. Others look the same as events of
+	// another product on the Stripe account and end as Ignored: do not alert on them.
 	UnmatchedSessions int
 	// Oldest is when the oldest failed event, or unmatched event about a Checkout
-	// Session, was received; zero if there is none. Age is since then by the database's
-	// clock. Alert on Age.
+	// Session, was received, or zero. Age is since then by the database's clock. Alert on
+	// Age.
 	Oldest time.Time
 	Age    time.Duration
-	// LastProcessed is the last processing of one of the newest thousand events, or zero.
+	// LastProcessed is of the newest thousand events, or zero.
 	LastProcessed time.Time
 }
 
@@ -319,7 +318,7 @@ FROM (
 	FROM booking_platform.payment_events e
 	WHERE e.receiver = $1::text AND e.outcome IN ('failed', 'unmatched', 'parked')) w`
 
-// Backlog counts the events that are not settled, of all replicas. One round trip.
+// Backlog is of all replicas. One round trip.
 func (l *Ledger) Backlog(ctx context.Context) (Backlog, error) {
 	if l.err != nil {
 		return Backlog{}, l.err
@@ -353,12 +352,12 @@ type IgnoreResult struct {
 	ID string
 	// Was is the outcome before; empty if there is no such event.
 	Was Outcome
-	// Ended reports whether the event is now Ignored.
+	// Ended: the event is now Ignored.
 	Ended bool
 }
 
 // Ignore ends events that need no processing: failed, unmatched and parked ones become
-// Ignored with ReasonOperator, and others stay. [Receiver.Replay] can still process them
+// Ignored with ReasonOperator, others stay. [Receiver.Replay] can still process them
 // while their payload is kept. One round trip per event, which waits for a transaction
 // that has it locked.
 func (l *Ledger) Ignore(ctx context.Context, ids ...string) ([]IgnoreResult, error) {

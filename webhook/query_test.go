@@ -76,7 +76,6 @@ func TestList_UsesIndex(t *testing.T) {
 	require.Contains(t, plan(t, db, query, args...), "(ROW(received_at, stripe_event_id) <")
 }
 
-// plan returns the plan of a statement.
 func plan(t testing.TB, db *sql.DB, query string, args ...any) string {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), `EXPLAIN `+query, args...)
@@ -193,7 +192,7 @@ func TestBacklog_UsesIndex(t *testing.T) {
 	require.NotContains(t, p, "Seq Scan on payment_events")
 }
 
-// fillLedger inserts 20,000 events a minute apart, of which every thousandth is open.
+// fillLedger inserts 20,000 events a minute apart, every thousandth open.
 func fillLedger(t testing.TB, db *sql.DB) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(), `
@@ -259,8 +258,7 @@ func TestBacklog_OtherProductsDoNotAlert(t *testing.T) {
 	require.Equal(t, entry(t, db, "evt_2").ReceivedAt, backlog.Oldest)
 }
 
-// The events of an order: those with its reference, and those that have only its
-// PaymentIntent.
+// Those with its reference, and those that have only its PaymentIntent.
 func TestPage_ByReferenceSessionAndIntent(t *testing.T) {
 	t.Parallel()
 	testdb.EachDriver(t, func(t *testing.T, db *sql.DB) {

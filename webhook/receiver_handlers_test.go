@@ -13,7 +13,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// sequences lists every sequence of 1 to n of the outcomes that a handler may return.
+// sequences are of 1 to n outcomes that a handler may return.
 func sequences(n int) (all [][]webhook.Outcome) {
 	last := [][]webhook.Outcome{{}}
 	for range n {
@@ -28,8 +28,8 @@ func sequences(n int) (all [][]webhook.Outcome) {
 	return all
 }
 
-// The first handler that takes the event has the only effects, whatever the outcomes of
-// the handlers and their order. Every handler writes before it returns.
+// The first handler that takes the event has the only effects. Every handler writes
+// before it returns.
 func TestHandle_SequencesOfOutcomes(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

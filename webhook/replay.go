@@ -13,8 +13,8 @@ import (
 type ReplayOptions struct {
 	// IDs selects single events, in this order, regardless of Type to Limit.
 	IDs []string
-	// Outcomes are the outcomes to replay; empty means Failed and Unmatched. Parked and
-	// Ignored are allowed, Processed is not.
+	// Outcomes to replay; empty means Failed and Unmatched. Parked and Ignored are
+	// allowed, Processed is not.
 	Outcomes []Outcome
 	// Type keeps only events of that type.
 	Type string
@@ -46,7 +46,7 @@ type Replayed struct {
 	ID, Type string
 	// Was is the outcome before.
 	Was Outcome
-	// Outcome is as of a delivery, and empty if the event was skipped and in a dry run.
+	// Outcome is as of a delivery; empty if skipped and in a dry run.
 	Outcome Outcome
 	Skipped Skip
 	// Err is why it Failed. An event that was parked, or ignored as not ours or by an
@@ -54,7 +54,7 @@ type Replayed struct {
 	Err error
 }
 
-// Settled reports whether the event was replayed and nothing is left to do.
+// Settled reports whether nothing is left to do for a replayed event.
 func (r Replayed) Settled() bool {
 	return r.Outcome != "" && r.Outcome != Failed && r.Outcome != Unmatched
 }
@@ -70,10 +70,10 @@ WHERE e.receiver = $1::text AND ` + scopeSQL + `
 ORDER BY e.received_at, e.stripe_event_id
 LIMIT $9::integer`
 
-// Replay processes events again, one after the other, with the same claim as a delivery
-// and the handlers of this receiver. Two replays at once have one effect. It returns the
-// results so far and an error of the database, the context or the options; an event that
-// fails is not an error.
+// Replay processes events again, one after the other, with a delivery's claim and this
+// receiver's handlers. Two replays at once have one effect. It returns the results so far
+// and an error of the database, the context or the options; an event that fails is not an
+// error.
 //
 // One round trip finds the events; each takes one more and those of a delivery. Safe on
 // every replica at once.

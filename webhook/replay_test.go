@@ -15,8 +15,8 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// oneOfEach inserts an event of each outcome, evt_<outcome>, and returns a receiver that
-// processes all.
+// oneOfEach inserts evt_<outcome> for each outcome, and returns a receiver that processes
+// all.
 func oneOfEach(t testing.TB, db *sql.DB, opts webhook.Options) *webhook.Receiver {
 	t.Helper()
 	effects(t, db)
@@ -45,7 +45,6 @@ func oneOfEach(t testing.TB, db *sql.DB, opts webhook.Options) *webhook.Receiver
 	return later
 }
 
-// became returns the results of Replay by event.
 func became(t testing.TB, r *webhook.Receiver, opts webhook.ReplayOptions) map[string]string {
 	t.Helper()
 	all, err := r.Replay(t.Context(), opts)
@@ -176,7 +175,7 @@ func TestReplay_OtherMode(t *testing.T) {
 	require.Equal(t, webhook.Failed, entry(t, db, "evt_failed").Outcome)
 }
 
-// Replays, RetryWaiting and a delivery at once: each event has one effect.
+// Each event has one effect.
 func TestReplay_Concurrent(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)

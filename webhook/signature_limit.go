@@ -9,16 +9,14 @@ import (
 )
 
 const (
-	// limitWindow is the time over which bad signatures are counted.
 	limitWindow = time.Minute
-	// limitBuckets bounds the memory, however many addresses an attacker has.
+	// limitBuckets bounds the memory, whatever the number of addresses.
 	limitBuckets = 1024
-	// maxLimitLogs is how many bad signatures are logged in a window, from all addresses
-	// together.
+	// maxLimitLogs bad signatures are logged in a window, from all addresses together.
 	maxLimitLogs = 200
 )
 
-// window is a counter that starts again limitWindow after its first count.
+// window starts again limitWindow after its first count.
 type window struct {
 	began time.Time
 	count int
@@ -34,8 +32,8 @@ func (w *window) add(now time.Time) (count int, ends time.Time) {
 }
 
 // signatureLimiter counts bad signatures by address in a table of fixed size. Addresses
-// with the same hash share a bucket, so one of them may get 429 early. That affects only
-// requests with a bad signature: genuine deliveries are never counted.
+// with the same hash share a bucket, so one of them may get 429 early: genuine deliveries
+// are never counted.
 type signatureLimiter struct {
 	seed    maphash.Seed
 	mu      sync.Mutex
@@ -45,14 +43,14 @@ type signatureLimiter struct {
 
 func newSignatureLimiter() *signatureLimiter { return &signatureLimiter{seed: maphash.MakeSeed()} }
 
-// add counts a bad signature. It returns the count of the address, the end of its window,
-// and whether to log the delivery.
+// add returns the address's count, the end of its window, and whether to log the
+// delivery.
 func (l *signatureLimiter) add(address string, limit int, now time.Time) (count int, ends time.Time, logged bool) {
 	bucket := l.bucket(address)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	count, ends = l.buckets[bucket].add(now)
-	// The first delivery over the limit is logged: it announces that the rest are not.
+	// The first delivery over the limit announces that the rest are not logged.
 	if count > limit+1 {
 		return count, ends, false
 	}
@@ -64,8 +62,8 @@ func (l *signatureLimiter) bucket(address string) uint64 {
 	return maphash.String(l.seed, address) % limitBuckets
 }
 
-// limitSignatures counts a delivery that was rejected for its signature, and changes its
-// reason to ReasonRateLimited where its address is over Options.MaxBadSignatures.
+// limitSignatures changes the reason of a bad signature to ReasonRateLimited where its
+// address is over Options.MaxBadSignatures.
 func (r *Receiver) limitSignatures(d *Delivery, req *http.Request) {
 	switch d.Reason {
 	case ReasonSignatureMissing, ReasonSignatureMalformed, ReasonSignatureWrong:
@@ -83,7 +81,7 @@ func (r *Receiver) limitSignatures(d *Delivery, req *http.Request) {
 	}
 }
 
-// peer is the address that the connection comes from, without its port.
+// peer is without the port.
 func peer(req *http.Request) string {
 	host, _, err := net.SplitHostPort(req.RemoteAddr)
 	if err != nil {

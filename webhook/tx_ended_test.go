@@ -14,7 +14,7 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// endings are the ways in which a handler can end its transaction.
+// endings are the ways to end a handler's transaction.
 var endings = map[string]struct {
 	commits bool
 	end     func(ctx context.Context, tx webhook.Tx) error
@@ -55,7 +55,6 @@ func sends(statements ...string) func(context.Context, webhook.Tx) error {
 	}
 }
 
-// observed collects the errors of deliveries by event.
 type observed struct {
 	mu   sync.Mutex
 	errs map[string]error

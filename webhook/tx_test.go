@@ -14,7 +14,6 @@ import (
 	"github.com/booking-platform/booking-platform/webhook"
 )
 
-// inHandler runs f in a handler and reports its failure to the test.
 func inHandler(t *testing.T, db *sql.DB, f func(ctx context.Context, t require.TestingT, tx webhook.Tx)) {
 	t.Helper()
 	r := newReceiver(t, db, webhook.Options{})
