@@ -80,7 +80,8 @@ func TestEnqueue_MalformedDraftLeavesTheTransaction(t *testing.T) {
 	inTx(t, db, func(tx *sql.Tx) {
 		for _, d := range []notify.Draft{
 			{}, {Kind: "a\nb"}, {Kind: "a", Reference: "\x1f"}, {Kind: "a", Recipient: "ann"},
-			{Kind: "a", Recipient: "ann@example.com\r\nBcc: eve@example.com"}, {Kind: "a", Recipient: "Ann <ann@example.com>"},
+			{Kind: "a", Recipient: "ann@example.com\r\nBcc: eve@example.com"},
+			{Kind: "a", Recipient: "Ann <ann@example.com>"},
 			{Kind: "a", Data: []string{"no object"}}, {Kind: "a", Data: make(chan int)},
 			{Kind: "a", Data: map[string]string{"long": strings.Repeat("x", 17<<10)}},
 		} {
@@ -140,7 +141,8 @@ func TestMail_Check(t *testing.T) {
 		change(&m)
 		require.Error(t, m.Check(), name)
 	}
-	for _, to := range []string{`"ann lee"@example.com`, "ann@bücher.example", "ann+tag@example.com", "änn@example.com"} {
+	for _, to := range []string{`"ann lee"@example.com`, "ann@bücher.example", "ann+tag@example.com",
+		"änn@example.com"} {
 		m := good
 		m.To = to
 		require.NoError(t, m.Check(), to)

@@ -106,10 +106,10 @@ func (m Mail) Check() error {
 		}
 	}
 	if m.Subject == "" || utf8.RuneCountInString(m.Subject) > maxSubject {
-		all = append(all, errors.New("Subject must have between 1 and 500 characters"))
+		all = append(all, errors.New("the subject must have between 1 and 500 characters"))
 	}
 	if m.Text == "" || !utf8.ValidString(m.Text) || !utf8.ValidString(m.HTML) {
-		all = append(all, errors.New("Text must not be empty, and Text and HTML must be UTF-8"))
+		all = append(all, errors.New("the text must not be empty, and it and the HTML must be UTF-8"))
 	}
 	return errors.Join(all...)
 }

@@ -136,7 +136,8 @@ func (s *Store) deliver(ctx context.Context, all []claimed) (settled int, err er
 	for range min(s.opts.Parallel, len(all)) {
 		workers.Go(func() {
 			for c := range waiting {
-				if unavailable := isDown(); unavailable != nil || ctx.Err() != nil || time.Since(began) >= s.opts.Timeout {
+				unavailable := isDown()
+				if unavailable != nil || ctx.Err() != nil || time.Since(began) >= s.opts.Timeout {
 					s.release(ctx, c, unavailable != nil)
 					continue
 				}

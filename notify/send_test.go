@@ -75,7 +75,8 @@ func TestSend_MalformedMailIsRefused(t *testing.T) {
 	db, sent := testdb.New(t), &outbox{}
 	s := newStore(t, db, sent, func(o *notify.Options) {
 		o.Kinds["greeting"] = notify.Kind{Compose: func(context.Context, notify.Message) (notify.Mail, error) {
-			return notify.Mail{To: "ann@example.com", ToName: "Ann\r\nBcc: eve@example.com", Subject: "a", Text: "b"}, nil
+			return notify.Mail{To: "ann@example.com", ToName: "Ann\r\nBcc: eve@example.com", Subject: "a",
+				Text: "b"}, nil
 		}}
 	})
 	m := enqueue(t, db, s, numbered(1))

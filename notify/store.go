@@ -112,16 +112,16 @@ func New(db *sql.DB, opts Options) (*Store, error) {
 	opts.KeepFor = cmp.Or(opts.KeepFor, 90*24*time.Hour)
 	var bad []error
 	if !isLine(opts.Domain) || strings.ContainsAny(opts.Domain, "@<> ") {
-		bad = append(bad, errors.New("Domain is no host name"))
+		bad = append(bad, errors.New("the domain is no host name"))
 	}
 	if opts.Parallel < 1 || opts.Parallel > batch {
-		bad = append(bad, fmt.Errorf("Parallel must be between 1 and %d", batch))
+		bad = append(bad, fmt.Errorf("option Parallel must be between 1 and %d", batch))
 	}
 	if opts.Timeout < 0 || opts.Timeout > 2*time.Minute {
-		bad = append(bad, errors.New("Timeout must be at most two minutes"))
+		bad = append(bad, errors.New("option Timeout must be at most two minutes"))
 	}
 	if opts.GiveUpAfter < 0 || opts.KeepFor < 0 {
-		bad = append(bad, errors.New("GiveUpAfter and KeepFor must not be negative"))
+		bad = append(bad, errors.New("options GiveUpAfter and KeepFor must not be negative"))
 	}
 	for name, kind := range opts.Kinds {
 		if name == "" || strings.Contains(name, ",") || (kind.Compose == nil) == (kind.Expand == nil) {

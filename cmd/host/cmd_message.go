@@ -107,7 +107,8 @@ func (c *cli) resend(ctx context.Context, s *notify.Store, ids []string) error {
 		case err != nil:
 			return err
 		}
-		if err := c.printer().Line("due again: "+output.Escape(id), map[string]string{"id": id, "state": "due"}); err != nil {
+		err = c.printer().Line("due again: "+output.Escape(id), map[string]string{"id": id, "state": "due"})
+		if err != nil {
 			return err
 		}
 	}

@@ -16,7 +16,8 @@ import (
 // the commands show them.
 func TestMessages_MailboxAndCommands(t *testing.T) {
 	t.Parallel()
-	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir(), "MAIL_FROM": "Studio <hello@example.com>"}
+	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir(),
+		"MAIL_FROM": "Studio <hello@example.com>"}
 	h := startHost(t, env)
 	c := h.client()
 	require.Contains(t, c.get("/mailbox").body, "no mails yet")
@@ -64,7 +65,8 @@ func TestMessages_MailboxAndCommands(t *testing.T) {
 	status, _, stderr := command(t, env, "message", "test", "ann@example.com")
 	require.Equal(t, 1, status)
 	require.Contains(t, stderr, "SMTP_URL")
-	for _, args := range [][]string{{"resend"}, {"resend", "--refused", m.ID}, {"list", "--state", "x"}, {"test", "ann"}} {
+	for _, args := range [][]string{{"resend"}, {"resend", "--refused", m.ID}, {"list", "--state", "x"},
+		{"test", "ann"}} {
 		status, _, _ := command(t, env, append([]string{"message"}, args...)...)
 		require.Equal(t, 2, status, args)
 	}

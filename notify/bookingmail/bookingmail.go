@@ -80,7 +80,7 @@ type Mailer struct{ opts Options }
 // New returns a Mailer.
 func New(opts Options) (*Mailer, error) {
 	if opts.Bookings == nil || opts.BookingURL == nil || opts.Domain == "" || opts.From == "" {
-		return nil, errors.New("bookingmail: Bookings, BookingURL, Domain and From are required")
+		return nil, errors.New("bookingmail: options Bookings, BookingURL, Domain and From are required")
 	}
 	if opts.Reminder == nil {
 		opts.Reminder = func(booking.Resource) time.Duration { return DefaultReminder }

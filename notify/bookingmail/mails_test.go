@@ -58,8 +58,8 @@ func TestMails_PaidMovedCancelledRefunded(t *testing.T) {
 	require.Equal(t, "Ann Lee", m.ToName)
 	require.Equal(t, owner, m.ReplyTo)
 	for _, body := range []string{m.Text, m.HTML} {
-		for _, want := range []string{"Hello Ann,", "EUR 25.00", "free of charge until", "EUR 12.50 of EUR 25.00 is kept",
-			"Europe/Paris", b.Number, "Studio"} {
+		for _, want := range []string{"Hello Ann,", "EUR 25.00", "free of charge until",
+			"EUR 12.50 of EUR 25.00 is kept", "Europe/Paris", b.Number, "Studio"} {
 			require.Contains(t, body, want)
 		}
 	}
@@ -218,8 +218,8 @@ func TestMails_LateAndParkedMoney(t *testing.T) {
 func TestMails_FreeBookingAndBlock(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	r, err := w.bookings.CreateResource(t.Context(), booking.Resource{Slug: "tour", Name: "Tour", TimeZone: "Europe/Paris",
-		Capacity: 1, SlotLength: time.Hour, Price: booking.Money{Currency: "eur"}})
+	r, err := w.bookings.CreateResource(t.Context(), booking.Resource{Slug: "tour", Name: "Tour",
+		TimeZone: "Europe/Paris", Capacity: 1, SlotLength: time.Hour, Price: booking.Money{Currency: "eur"}})
 	require.NoError(t, err)
 	start := time.Now().UTC().Truncate(24 * time.Hour).Add(30 * 24 * time.Hour)
 	booked, err := w.payments.Book(t.Context(), booking.HoldRequest{Resource: r.ID, Start: start, Customer: ann})

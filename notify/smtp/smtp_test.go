@@ -29,8 +29,8 @@ func sender(t *testing.T, s *server, user string) *smtp.Sender {
 }
 
 func hello() notify.Mail {
-	return notify.Mail{MessageID: "<1@booking.example>", To: "ann@example.com", ToName: "Ann Lee", ReplyTo: "owner@example.com",
-		Subject: "Réservation confirmée", Language: "fr", Text: "Bonjour\n.\nune ligne", HTML: "<p>Bonjour</p>",
+	return notify.Mail{MessageID: "<1@booking.example>", To: "ann@example.com", ToName: "Ann Lee",
+		ReplyTo: "owner@example.com", Subject: "Réservation confirmée", Language: "fr", Text: "Bonjour\n.\nune ligne", HTML: "<p>Bonjour</p>",
 		Calendar: []byte("BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"), CalendarMethod: "REQUEST",
 		Attachments: []notify.Attachment{{Name: "booking.ics", ContentType: "application/ics", Content: []byte("BEGIN")}},
 		Headers:     map[string]string{"X-Kind": "test"}}
@@ -294,12 +294,16 @@ func TestSend_MalformedMailIsRefused(t *testing.T) {
 func TestNew_URLs(t *testing.T) {
 	t.Parallel()
 	for url, ok := range map[string]bool{
-		"smtp://mail.example.com": true, "smtps://u:p@mail.example.com": true, "smtp://u:p%40ss@mail.example.com:2525": true,
-		"smtp://localhost:1025?tls=off": true, "smtp://mail.example.com?tls=required": true, "smtp://[::1]:25?tls=off": true,
+		"smtp://mail.example.com": true, "smtps://u:p@mail.example.com": true,
+		"smtp://u:p%40ss@mail.example.com:2525": true,
+		"smtp://localhost:1025?tls=off": true, "smtp://mail.example.com?tls=required": true,
+		"smtp://[::1]:25?tls=off": true,
 		"": false, "mail.example.com": false, "http://mail.example.com": false, "smtp://u:secret@mail.example.com?tls=off": false,
 		"smtp://u@mail.example.com": false, "smtp://mail.example.com:0": false, "smtp://mail.example.com:99999": false,
-		"smtp://mail.example.com/box": false, "smtp://mail.example.com?tls=no": false, "smtps://mail.example.com?tls=off": false,
-		"smtp://u:secret@": false, "smtp://u:sec ret@mail.example.com": false, "smtp://u:sec%zzret@mail.example.com": false,
+		"smtp://mail.example.com/box": false, "smtp://mail.example.com?tls=no": false,
+		"smtps://mail.example.com?tls=off": false,
+		"smtp://u:secret@": false, "smtp://u:sec ret@mail.example.com": false,
+		"smtp://u:sec%zzret@mail.example.com": false,
 	} {
 		_, err := smtp.New(smtp.Options{URL: url, From: "a@example.com"})
 		require.Equal(t, ok, err == nil, "%s: %v", url, err)
@@ -308,7 +312,8 @@ func TestNew_URLs(t *testing.T) {
 		}
 	}
 	for from, ok := range map[string]bool{
-		"a@example.com": true, "Studio <a@example.com>": true, "a@localhost": true, "": false, "a": false, "a@example": false,
+		"a@example.com": true, "Studio <a@example.com>": true, "a@localhost": true, "": false, "a": false,
+		"a@example": false,
 	} {
 		_, err := smtp.New(smtp.Options{URL: "smtp://mail.example.com", From: from})
 		require.Equal(t, ok, err == nil, from)

@@ -3,7 +3,6 @@ package smtp
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/mail"
 	"net/url"
 	"strconv"
@@ -61,8 +60,6 @@ func parseURL(text string) (server, error) {
 	}
 	return s, nil
 }
-
-func (s server) address() string { return net.JoinHostPort(s.host, strconv.Itoa(s.port)) }
 
 // ParseAddress parses an e-mail address with an optional name, such as
 // "Studio <hello@example.com>". An address without a dot in its domain is an error, unless

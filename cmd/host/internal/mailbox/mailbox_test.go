@@ -43,7 +43,8 @@ func TestBox_ShowsMailsAsSent(t *testing.T) {
 	file := get(t, box, "/mailbox/1/files/0")
 	require.Equal(t, "BEGIN", file.Body.String())
 	require.Equal(t, "attachment; filename*=UTF-8''booking.ics", file.Header().Get("Content-Disposition"))
-	for _, path := range []string{"/mailbox/2", "/mailbox/1/files/1", "/mailbox/1/files/x", "/mailbox/1/x", "/mailbox/x"} {
+	for _, path := range []string{"/mailbox/2", "/mailbox/1/files/1", "/mailbox/1/files/x", "/mailbox/1/x",
+		"/mailbox/x"} {
 		require.Equal(t, http.StatusNotFound, get(t, box, path).Code, path)
 	}
 }

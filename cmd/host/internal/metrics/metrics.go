@@ -290,8 +290,8 @@ func (s *Server) Close() error {
 }
 
 // messageResults are the results of package notify.
-var messageResults = []notify.Result{notify.ResultSent, notify.ResultExpanded, notify.ResultDropped, notify.ResultRefused,
-	notify.ResultFailed, notify.ResultUncertain}
+var messageResults = []notify.Result{notify.ResultSent, notify.ResultExpanded, notify.ResultDropped,
+	notify.ResultRefused, notify.ResultFailed, notify.ResultUncertain}
 
 func newMessages() *prometheus.CounterVec {
 	messages := prometheus.NewCounterVec(prometheus.CounterOpts{

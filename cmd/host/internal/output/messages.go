@@ -54,8 +54,8 @@ func (p Printer) Messages(all []notify.Message) error {
 	var lines []messageJSON
 	for _, m := range all {
 		lines = append(lines, newMessageJSON(m))
-		rows = append(rows, []string{formatTime(m.CreatedAt), m.ID, Escape(m.Kind), Escape(m.Reference), string(m.State),
-			strconv.Itoa(m.Attempts), Escape(truncate(m.Reason))})
+		rows = append(rows, []string{formatTime(m.CreatedAt), m.ID, Escape(m.Kind), Escape(m.Reference),
+			string(m.State), strconv.Itoa(m.Attempts), Escape(truncate(m.Reason))})
 	}
 	if p.JSON {
 		return printJSON(p.Out, lines...)
@@ -77,8 +77,8 @@ func (p Printer) Message(m notify.Message, mail notify.Mail, drop *notify.DropEr
 		return printJSON(p.Out, one)
 	}
 	fields := [][2]string{
-		{"id", m.ID}, {"kind", Escape(m.Kind)}, {"reference", Escape(m.Reference)}, {"occurrence", Escape(m.Occurrence)},
-		{"recipient", Escape(m.Recipient)}, {"language", Escape(m.Language)}, {"state", string(m.State)},
+		{"id", m.ID}, {"kind", Escape(m.Kind)}, {"reference", Escape(m.Reference)},
+		{"occurrence", Escape(m.Occurrence)}, {"recipient", Escape(m.Recipient)}, {"language", Escape(m.Language)}, {"state", string(m.State)},
 		{"reason", Escape(m.Reason)}, {"attempts", strconv.Itoa(m.Attempts)}, {"created", formatTime(m.CreatedAt)},
 		{"due", formatTime(m.DueAt)}, {"next attempt", formatTime(one.NextAt)}, {"settled", formatTime(m.SettledAt)},
 	}
