@@ -296,13 +296,13 @@ func TestNew_URLs(t *testing.T) {
 	for url, ok := range map[string]bool{
 		"smtp://mail.example.com": true, "smtps://u:p@mail.example.com": true,
 		"smtp://u:p%40ss@mail.example.com:2525": true,
-		"smtp://localhost:1025?tls=off": true, "smtp://mail.example.com?tls=required": true,
+		"smtp://localhost:1025?tls=off":         true, "smtp://mail.example.com?tls=required": true,
 		"smtp://[::1]:25?tls=off": true,
-		"": false, "mail.example.com": false, "http://mail.example.com": false, "smtp://u:secret@mail.example.com?tls=off": false,
+		"":                        false, "mail.example.com": false, "http://mail.example.com": false, "smtp://u:secret@mail.example.com?tls=off": false,
 		"smtp://u@mail.example.com": false, "smtp://mail.example.com:0": false, "smtp://mail.example.com:99999": false,
 		"smtp://mail.example.com/box": false, "smtp://mail.example.com?tls=no": false,
 		"smtps://mail.example.com?tls=off": false,
-		"smtp://u:secret@": false, "smtp://u:sec ret@mail.example.com": false,
+		"smtp://u:secret@":                 false, "smtp://u:sec ret@mail.example.com": false,
 		"smtp://u:sec%zzret@mail.example.com": false,
 	} {
 		_, err := smtp.New(smtp.Options{URL: url, From: "a@example.com"})
