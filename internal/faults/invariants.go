@@ -16,7 +16,7 @@ import (
 	"github.com/booking-platform/booking-platform/internal/pg"
 )
 
-// Invariant holds after every fault. Numbers 1 to 8 are about payments.
+// Invariant holds after every fault. Numbers 1 to 8 are about payments, 11 about messages.
 type Invariant struct {
 	Number int
 	Says   string
@@ -80,6 +80,7 @@ var Invariants = []Invariant{
 	{6, "captured at Stripe = kept for bookings + refunded + parked + disputed, in each currency", moneySQL},
 	{7, "refunds and lost disputes never exceed what was paid; refunds and disputes equal Stripe's", refundsSQL},
 	{8, "every event answered 200 is in the ledger", answeredSQL},
+	{11, "each change that messages tell of is in the outbox once, and the outbox has no other", messagesSQL},
 }
 
 // Broken returns the violations of all invariants. One round trip each.
@@ -312,3 +313,30 @@ const answeredSQL = `
 SELECT format('event %s', a.id) FROM answered a
 WHERE NOT EXISTS (SELECT FROM booking_platform.payment_events e
 	WHERE e.receiver IN (` + hostsSQL + `) AND e.stripe_event_id = a.id)`
+
+// The queries name the changes as the triggers of the set BookingMail do.
+const messagesSQL = `,
+changes AS (
+	SELECT h.booking_id::text AS reference, 'booking.change' AS kind, h.id::text AS occurrence
+	FROM booking_platform.booking_history h
+	WHERE h.to_status = 'confirmed' AND (h.from_status IN ('', 'pending', 'expired')
+			OR h.from_status = 'confirmed' AND h.to_start IS NOT NULL)
+		OR h.to_status = 'cancelled' AND h.from_status = 'confirmed'),
+facts AS (
+	SELECT p.booking_id::text AS reference, p.id::text AS payment, NULL AS refund
+	FROM booking_platform.payments p WHERE p.parked OR p.unapplied <> ''
+	UNION ALL
+	SELECT p.booking_id::text, p.id::text, r.id::text
+	FROM booking_platform.refunds r JOIN booking_platform.payments p ON p.id = r.payment_id WHERE r.status <> 'due')
+SELECT format('change %s of booking %s has no message', c.occurrence, c.reference) FROM changes c
+WHERE NOT EXISTS (SELECT FROM booking_platform.messages m
+	WHERE (m.reference, m.kind, m.occurrence) = (c.reference, c.kind, c.occurrence))
+UNION ALL
+SELECT format('payment %s, refund %s has no message', f.payment, f.refund) FROM facts f
+WHERE NOT EXISTS (SELECT FROM booking_platform.messages m WHERE m.reference = f.reference
+	AND m.kind = 'payment.change' AND m.data ->> 'payment' = f.payment
+	AND (f.refund IS NULL OR m.data ->> 'refund' = f.refund))
+UNION ALL
+SELECT format('message %s tells of no change', m.id) FROM booking_platform.messages m
+WHERE m.kind = 'booking.change' AND NOT EXISTS (SELECT FROM changes c
+	WHERE (c.reference, c.kind, c.occurrence) = (m.reference, m.kind, m.occurrence))`

@@ -78,9 +78,10 @@ func (p Printer) Message(m notify.Message, mail notify.Mail, drop *notify.DropEr
 	}
 	fields := [][2]string{
 		{"id", m.ID}, {"kind", Escape(m.Kind)}, {"reference", Escape(m.Reference)},
-		{"occurrence", Escape(m.Occurrence)}, {"recipient", Escape(m.Recipient)}, {"language", Escape(m.Language)}, {"state", string(m.State)},
-		{"reason", Escape(m.Reason)}, {"attempts", strconv.Itoa(m.Attempts)}, {"created", formatTime(m.CreatedAt)},
-		{"due", formatTime(m.DueAt)}, {"next attempt", formatTime(one.NextAt)}, {"settled", formatTime(m.SettledAt)},
+		{"occurrence", Escape(m.Occurrence)}, {"recipient", Escape(m.Recipient)}, {"language", Escape(m.Language)},
+		{"state", string(m.State)}, {"reason", Escape(m.Reason)}, {"attempts", strconv.Itoa(m.Attempts)},
+		{"created", formatTime(m.CreatedAt)}, {"due", formatTime(m.DueAt)},
+		{"next attempt", formatTime(one.NextAt)}, {"settled", formatTime(m.SettledAt)},
 	}
 	if m.Uncertain > 0 {
 		fields = append(fields, [2]string{"uncertain", strconv.Itoa(m.Uncertain)})
