@@ -285,7 +285,8 @@ func TestEventTypes_SameAsRegister(t *testing.T) {
 	documented := strings.Split(strings.ReplaceAll(comment, "\n// ", " "), ", ")
 	require.ElementsMatch(t, documented, payments.EventTypes())
 	w := newWorld(t, setup{})
-	none := webhook.Batch{Row: func(context.Context, webhook.Event) (any, bool) { return nil, false }, Choose: "x", Apply: "x"}
+	none := webhook.Batch{Choose: "x", Apply: "x",
+		Row: func(context.Context, webhook.Event) (any, bool) { return nil, false }}
 	for _, eventType := range payments.EventTypes() {
 		require.NotPanics(t, func() { w.receiver.HandleBatch(eventType, none) }, "%s has a handler", eventType)
 	}

@@ -109,6 +109,40 @@ func (w *world) newResource(slug string, price int64, capacity int) booking.Reso
 	return r
 }
 
+const toldOtherwise = `
+WITH told AS (
+    SELECT t.id, t.at, t.was, t.is_now, t.actor, t.reason FROM told t
+), recorded AS (
+    SELECT h.booking_id, h.at, h.from_status, h.to_status, h.actor, h.reason FROM booking_platform.booking_history h
+    WHERE h.from_status <> h.to_status OR h.from_start IS NOT NULL
+)
+SELECT count(*) FROM (
+    (TABLE told EXCEPT ALL TABLE recorded) UNION ALL (TABLE recorded EXCEPT ALL TABLE told)
+) AS differ`
+
+// tellsBookings checks, at the end of the test, that booking.Options.OnChange was called
+// once for whatever was done to bookings.
+func (s *setup) tellsBookings(t *testing.T) {
+	t.Helper()
+	if s.db == nil {
+		s.db = testdb.New(t)
+	}
+	_, err := s.db.Exec(`CREATE TABLE told (id uuid, at timestamptz, was text, is_now text, actor text, reason text)`)
+	require.NoError(t, err)
+	s.bookings.OnChange = func(ctx context.Context, tx booking.HookTx, c booking.Changed) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO told VALUES ($1, $2, $3, $4, $5, $6)`, c.After.ID, c.At, string(c.From),
+			string(c.To), c.Actor, c.Reason)
+		return err
+	}
+	s.bookings.OnConfirmSQL = `INSERT INTO told
+		SELECT c.booking_id, c.at, 'pending', 'confirmed', c.actor, '' FROM confirmed c`
+	t.Cleanup(func() {
+		var otherwise int
+		require.NoError(t, s.db.QueryRow(toldOtherwise).Scan(&otherwise))
+		require.Zero(t, otherwise)
+	})
+}
+
 // hold holds the nth hour from the day after tomorrow.
 func (w *world) hold(nth int) booking.Booking {
 	w.t.Helper()

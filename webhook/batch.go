@@ -248,13 +248,14 @@ func (b *batcher) execute(ctx context.Context, batch []*queuedEvent) (map[string
 			return nil, fmt.Errorf("webhook: batch: %w", err)
 		}
 	}
+	db := r.db.DB
 	run := func(ctx context.Context, q pg.Querier) (map[string]string, error) {
 		return queryDetails(ctx, q, prepared, b.sql, string(claims), r.name, string(details))
 	}
-	settled, err := pg.Write(ctx, r.db.DB, func(ctx context.Context) (map[string]string, error) { return run(ctx, r.db.DB) })
+	settled, err := pg.Write(ctx, db, func(ctx context.Context) (map[string]string, error) { return run(ctx, db) })
 	if pg.Retryable(err) {
 		// A statement by itself has the role's isolation, which may be above READ COMMITTED.
-		err = pg.InTx(ctx, r.db.DB, func(tx *sql.Tx) (err error) {
+		err = pg.InTx(ctx, db, func(tx *sql.Tx) (err error) {
 			settled, err = run(ctx, tx)
 			return err
 		})

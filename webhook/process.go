@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -74,12 +75,35 @@ func (r *Receiver) receive(ctx context.Context, w http.ResponseWriter, req *http
 	}
 }
 
-// readBody does not allocate the announced length, so that slow clients cost little
-// memory.
+const (
+	// firstRead is what is allocated for a body before anything of it has arrived, and
+	// maxAhead what is allocated at once afterwards. Most events are smaller.
+	firstRead = 512
+	maxAhead  = 8 << 10
+)
+
+// readBody does not allocate the announced length before the client has sent something, so
+// that slow clients cost little memory.
 func (r *Receiver) readBody(w http.ResponseWriter, req *http.Request) ([]byte, error) {
 	// An error means that the writer hides its connection; see ServeHTTP.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(r.opts.Timeout))
-	return io.ReadAll(http.MaxBytesReader(w, req.Body, r.opts.MaxBody))
+	in := http.MaxBytesReader(w, req.Body, r.opts.MaxBody)
+	payload := make([]byte, 0, firstRead)
+	for {
+		n, err := in.Read(payload[len(payload):cap(payload)])
+		payload = payload[:len(payload)+n]
+		if errors.Is(err, io.EOF) {
+			return payload, nil
+		}
+		if err != nil {
+			return payload, err
+		}
+		if len(payload) == cap(payload) {
+			// One more byte than announced, for the end of the body.
+			ahead := min(req.ContentLength+1, maxAhead) - int64(len(payload))
+			payload = slices.Grow(payload, int(max(ahead, firstRead)))
+		}
+	}
 }
 
 func body(d Delivery) string {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,10 +13,11 @@ import (
 // cpuSeconds returns the CPU time that a process has used, and the processes that it
 // started: those that run, and those that have ended. It is 0 on systems without /proc.
 func cpuSeconds(pid int) float64 {
-	paths, _ := filepath.Glob("/proc/[0-9]*/stat")
+	processes := os.DirFS("/proc")
+	paths, _ := fs.Glob(processes, "[0-9]*/stat")
 	sum := 0.0
 	for _, path := range paths {
-		text, err := os.ReadFile(path)
+		text, err := fs.ReadFile(processes, path)
 		if err != nil {
 			continue // It has ended.
 		}
