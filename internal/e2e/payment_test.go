@@ -21,15 +21,14 @@ func TestHost_KilledAfterCommit(t *testing.T) {
 	k := newKill(t, false)
 	k.payAndKill(func() {
 		eventually(t, "committed", func(context.Context) bool {
-			_,
-				processed := ledger(t, k.db)
+			_, processed := ledger(t, k.db)
 			return processed == 1
 		})
 	})
 	require.Contains(t, k.other.logs(), `"outcome":"duplicate"`)
 }
 
-// Killed after its handler has run, before COMMIT. The redelivery does the work.
+// Killed before the commit. The redelivery does the work.
 func TestHost_KilledBeforeCommit(t *testing.T) {
 	t.Parallel()
 	k := newKill(t, true)
@@ -68,7 +67,7 @@ func newKill(t *testing.T, before bool) *kill {
 	return k
 }
 
-// payAndKill kills the host at its COMMIT and sends the redelivery to the other host.
+// payAndKill kills the host at its commit and sends the redelivery to the other host.
 // There is one effect, and every invariant holds.
 func (k *kill) payAndKill(meanwhile func()) {
 	k.t.Helper()
