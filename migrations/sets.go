@@ -26,7 +26,7 @@ const (
 	Payments
 	// Auth: users, sessions, limits on logins.
 	Auth
-	// Host: the reference host's maintenance switch. No package uses it.
+	// Host: the reference host's maintenance switch and schema floor. No package uses it.
 	Host
 	// Notify: the outbox of messages. It works without the other sets.
 	Notify

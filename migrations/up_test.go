@@ -25,7 +25,7 @@ func TestEachSetBringsItsTablesAndNothingElse(t *testing.T) {
 		migrations.Booking: booking,
 		migrations.Webhook: {"payment_events"},
 		migrations.Auth:    {"rate_limits", "sessions", "users"},
-		migrations.Host:    {"maintenance"},
+		migrations.Host:    {"maintenance", "schema_floor"},
 		migrations.Notify:  {"messages"},
 		migrations.BookingMail: append([]string{"disputes", "messages", "payment_events", "payments", "refunds"},
 			booking...),

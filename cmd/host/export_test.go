@@ -84,6 +84,7 @@ func (h *host) MetricsURL() string {
 
 var (
 	ListenForScrapes = listenForScrapes
+	RaiseSQL         = raiseSQL
 	NewLogger        = func(w io.Writer) *slog.Logger { return newLogger(w, config.Config{}) }
 )
 

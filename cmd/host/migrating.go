@@ -26,6 +26,9 @@ const progressEvery = 500 * time.Millisecond
 // migrate applies the missing migrations, on connections without time limits, and then
 // checks what readiness checks.
 func (s *storage) migrate(ctx context.Context, p progress) ([]migrations.Migration, error) {
+	if err := checkFloor(ctx, s.db); err != nil {
+		return nil, err
+	}
 	// The name tells these sessions from those of other processes that migrate.
 	name := "host migrate " + rand.Text()[:8]
 	db, err := postgres.Open(named(s.url, name), postgres.Migrating(), 0)
@@ -58,7 +61,7 @@ func (s *storage) migrate(ctx context.Context, p progress) ([]migrations.Migrati
 	} else if err != nil {
 		return applied, err
 	}
-	return applied, nil
+	return applied, raiseFloor(ctx, s.db)
 }
 
 // watch tells about sessions in the way and applied files until ctx ends. Its own errors

@@ -209,6 +209,9 @@ func (e *examination) databaseConnections(ctx context.Context) ([]Finding, error
 	return []Finding{ok(DatabaseConnections, found)}, nil
 }
 
+// schemaFloorSQL returns the oldest versions that work with this schema.
+const schemaFloorSQL = `SELECT f.set_name, f.version FROM booking_platform.schema_floor f ORDER BY f.set_name`
+
 // schemaVersionsSQL also returns sets of a newer release.
 const schemaVersionsSQL = `SELECT v.set_name, v.version FROM booking_platform.schema_versions v ORDER BY v.set_name`
 
@@ -251,11 +254,20 @@ func (e *examination) schema(ctx context.Context) ([]Finding, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	newer, err := e.newer(ctx, newest)
+	tooNew, err := e.newer(ctx, schemaFloorSQL, newest)
 	if err != nil {
 		return nil, err
 	}
-	if newer != "" {
+	newer, err := e.newer(ctx, schemaVersionsSQL, newest)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case tooNew != "":
+		found = append(found, problem(SchemaNewer,
+			"the database is two releases newer than this program, which does not start with it ("+tooNew+")",
+			"Start a newer version: RUNBOOK.md, \"Roll back\"."))
+	case newer != "":
 		found = append(found, warning(SchemaNewer,
 			"the database is newer than this program ("+newer+"), as after a rollback",
 			"Deploy the newer release again when it is corrected; do not revert migrations."))
@@ -263,9 +275,9 @@ func (e *examination) schema(ctx context.Context) ([]Finding, error) {
 	return found, nil
 }
 
-// newer returns the versions of the database that are newer than known.
-func (e *examination) newer(ctx context.Context, known map[string]int) (string, error) {
-	rows, err := e.DB.QueryContext(ctx, schemaVersionsSQL)
+// newer returns the versions that a query finds and that are newer than known.
+func (e *examination) newer(ctx context.Context, query string, known map[string]int) (string, error) {
+	rows, err := e.DB.QueryContext(ctx, query)
 	if err != nil {
 		return "", err
 	}
