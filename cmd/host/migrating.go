@@ -26,9 +26,6 @@ const progressEvery = 500 * time.Millisecond
 // migrate applies the missing migrations, on connections without time limits, and then
 // checks what readiness checks.
 func (s *storage) migrate(ctx context.Context, p progress) ([]migrations.Migration, error) {
-	if err := checkFloor(ctx, s.db); err != nil {
-		return nil, err
-	}
 	// The name tells these sessions from those of other processes that migrate.
 	name := "host migrate " + rand.Text()[:8]
 	db, err := postgres.Open(named(s.url, name), postgres.Migrating(), 0)
@@ -43,7 +40,11 @@ func (s *storage) migrate(ctx context.Context, p progress) ([]migrations.Migrati
 		defer close(watched)
 		s.watch(watching, name, told, p)
 	}()
-	applied, err := migrations.Up(ctx, db, migrations.All)
+	// On the same connections: it can wait for a session, too.
+	var applied []migrations.Migration
+	if err = checkFloor(ctx, db); err == nil {
+		applied, err = migrations.Up(ctx, db, migrations.All)
+	}
 	stop()
 	<-watched
 	for _, m := range applied {
