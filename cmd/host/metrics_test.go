@@ -171,6 +171,24 @@ func (c *client) booked(nth int) madeBooking {
 	return b
 }
 
+// A step that is exported and never runs would be the alert BookingStepWithoutSuccess for
+// ever.
+func TestMetrics_EveryStepSucceeds(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, onOwnPort)
+	c := h.client()
+	const success = "booking_step_last_success_timestamp_seconds"
+	eventually(t, "every step has succeeded", func() bool {
+		for _, one := range c.scrape().samples {
+			if one.name == success && one.value == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	require.Contains(t, c.scrape().values(success, "step"), "notify.Send")
+}
+
 // A scrape succeeds without the metrics from the database.
 func TestMetrics_WithoutDatabase(t *testing.T) {
 	t.Parallel()
