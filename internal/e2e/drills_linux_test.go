@@ -25,9 +25,12 @@ func TestPostgres_DiskFull(t *testing.T) {
 	t.Cleanup(func() { _ = exec.Command("umount", "--lazy", dir).Run() })
 	server := newPostgresIn(t, dir)
 	n := newDrill(t, situation{url: server.url("booking")})
+	n.env["HOLDS_PER_EMAIL"], n.env["HOLDS_PER_ADDRESS"] = "0", "0"
+	n.restart()
+	// Their events need more pages than the ledger can have left.
 	var held []created
 	ada := newCustomer(t, n.host.base)
-	for range 3 {
+	for range 24 {
 		held = append(held, ada.book(ada.firstSlot()))
 	}
 	filler := filepath.Join(dir, "filler")
@@ -42,7 +45,7 @@ func TestPostgres_DiskFull(t *testing.T) {
 	require.Contains(t, said, `"Full disk"`)
 	require.NoError(t, os.Remove(filler))
 	n.eventually("every payment applied", func() bool {
-		return n.value(`SELECT count(*) FROM booking_platform.bookings WHERE status = 'confirmed'`) == "4"
+		return n.value(`SELECT count(*) FROM booking_platform.bookings WHERE status = 'confirmed'`) == "25"
 	})
 	require.NotContains(t, amiss(n.doctor()), "problem database-writes")
 }
