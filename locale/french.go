@@ -194,7 +194,17 @@ var frenchTexts = map[string]string{
 		"pas pu servir à cette réservation. Il vous a été remboursé en entier, soit %s.",
 	"Your payment could not be used for this booking. All of it, %s, is refunded to you automatically.": "Votre " +
 		"paiement n’a pas pu servir à cette réservation. Il vous est remboursé automatiquement en entier, soit %s.",
-	"You left before paying": "Vous êtes parti avant de payer",
+	"You have not paid yet":                              "Vous n’avez pas encore payé",
+	"That is in less than a minute.":                     "C’est dans moins d’une minute.",
+	"That is in %d minute.":                              "C’est dans %d minute.",
+	"That is in %d minutes.":                             "C’est dans %d minutes.",
+	"Give it up":                                         "Y renoncer",
+	"Other times":                                        "D’autres heures",
+	"Yours, not paid yet":                                "À vous, pas encore payé",
+	"Pay or give it up":                                  "Payer ou y renoncer",
+	"You already hold this time, see below.":             "Cette heure vous est déjà réservée, voir ci-dessous.",
+	"The time is reserved for you for %s while you pay.": "L’heure vous est réservée pendant %s, le temps de payer.",
+	"You left before paying":                             "Vous êtes parti avant de payer",
 	"Nothing was charged. Your time is kept for a little while: go back in your browser to pay for it after all, or " +
 		"book again.": "Rien n’a été débité. Votre heure est gardée un moment : revenez en arrière dans votre " +
 		"navigateur pour payer, ou réservez à nouveau.",
@@ -228,6 +238,15 @@ var frenchTexts = map[string]string{
 		"remboursons %s.",
 	"Your bank has already returned %s to you: nothing more is refunded.": "Votre banque vous a déjà rendu %s : rien " +
 		"de plus n’est remboursé.",
+
+	// Links by mail.
+	"Find your bookings": "Retrouver vos réservations",
+	"If there are coming bookings under %s, a message with their links is on its way. It can take a few minutes.": "S’il y a " +
+		"des réservations à venir pour %s, un message avec leurs liens est en route. Cela peut prendre quelques minutes.",
+	"We send the links of your coming bookings to your e-mail address.": "Nous envoyons les liens de vos réservations à " +
+		"venir à votre adresse e-mail.",
+	"Send the links":                "Envoyer les liens",
+	"There were too many requests.": "Il y a eu trop de demandes.",
 
 	// Errors.
 	"Please try again in a moment": "Réessayez dans un instant",

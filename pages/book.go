@@ -34,10 +34,17 @@ type bookView struct {
 	Policy string
 	Week   week
 	// From is the first day of the week.
-	From     string
-	Form     form
-	Problems map[string]string
-	Message  string
+	From string
+	// Own are the visitor's holds that are not paid yet, and OwnID and OwnToken name the
+	// one that the page's address has. Minutes is how long a new one is kept.
+	Own             []ownHold
+	OwnID, OwnToken string
+	Minutes         string
+	// OfferLinks shows the link to the page that sends links.
+	OfferLinks bool
+	Form       form
+	Problems   map[string]string
+	Message    string
 }
 
 // showBook shows the free slots of a week. The query selects resource, offer, party and
@@ -49,7 +56,29 @@ func (p *Pages) showBook(w http.ResponseWriter, r *http.Request) {
 	if query.Has("party") {
 		f.Party = query.Get("party")
 	}
-	p.renderBook(w, r, http.StatusOK, bookView{Form: f})
+	v := bookView{Form: f}
+	if err := p.setOwn(r, &v, query); err != nil {
+		p.serverError(w, r, err)
+		return
+	}
+	p.renderBook(w, r, http.StatusOK, v)
+}
+
+// setOwn sets the visitor's holds, as far as an owner token or the form's chain shows them.
+func (p *Pages) setOwn(r *http.Request, v *bookView, values url.Values) error {
+	known, err := p.ownBooking(r.Context(), values)
+	if err != nil {
+		return err
+	}
+	email := v.Form.Email
+	if known != nil {
+		v.OwnID, v.OwnToken = known.ID, known.OwnerToken
+		if chain := chainOf(*known); chain != "" {
+			v.Form.Chain, email = chain, known.Customer.Email
+		}
+	}
+	v.Own, err = p.ownHolds(r, email, v.Form.Chain, known)
+	return err
 }
 
 // postBooking holds the slot and redirects to Stripe's page, like POST /api/bookings.
@@ -70,6 +99,12 @@ func (p *Pages) postBooking(w http.ResponseWriter, r *http.Request) {
 		booked, err = p.deps.Payments.Book(ctx, req)
 	}
 	again := bookView{Form: f}
+	if err != nil {
+		if err := p.setOwn(r, &again, r.PostForm); err != nil {
+			p.serverError(w, r, err)
+			return
+		}
+	}
 	var invalid *booking.ValidationError
 	var limit *booking.HoldLimitError
 	var rate *payments.RateLimitError
@@ -84,12 +119,16 @@ func (p *Pages) postBooking(w http.ResponseWriter, r *http.Request) {
 		again.Form.Key = newKey()
 	case errors.Is(err, booking.ErrSlotTaken):
 		again.Message = l.T("This time has just been booked. Please choose another.")
+		if again.holds(req) {
+			again.Message = l.T("You already hold this time, see below.")
+		}
 		again.Form.Start = ""
 	case errors.As(err, &limit):
 		status = http.StatusTooManyRequests
 		seconds := int(limit.RetryAfter(time.Now()) / time.Second)
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
 		again.Message = tooMany(l, limit, seconds)
+		again.OfferLinks = p.opts.SendLinks != nil && limit.Scope != booking.ScopeClient && len(again.Own) == 0
 	case errors.As(err, &rate):
 		status = http.StatusTooManyRequests
 		w.Header().Set("Retry-After", strconv.Itoa(rate.Seconds()))
@@ -181,7 +220,7 @@ func (p *Pages) fillBookWeek(ctx context.Context, v *bookView, all booking.Resou
 		return err
 	}
 	today, last := bounds(v.Resource, zone, time.Now())
-	at := weekQuery{resource: v.Resource.Slug, party: min(max(1, v.Form.partySize()), v.Resource.Capacity),
+	at := weekQuery{own: v.ownQuery(), resource: v.Resource.Slug, party: min(max(1, v.Form.partySize()), v.Resource.Capacity),
 		from: firstDay(v.Form.From, today, last)}
 	offer := v.selectOffer(&at)
 	v.setPrice(at, offer)
@@ -203,6 +242,14 @@ func (p *Pages) fillBookWeek(ctx context.Context, v *bookView, all booking.Resou
 	return p.nextAvailable(ctx, v.Locale, &v.Week,
 		booking.NextSlotRequest{Resource: v.Resource.ID, Offer: at.offer, Party: at.party,
 			After: to}, zone, link)
+}
+
+// ownQuery is the part of an address that names the visitor's own booking.
+func (v *bookView) ownQuery() url.Values {
+	if v.OwnID == "" {
+		return nil
+	}
+	return url.Values{"booking": {v.OwnID}, "token": {v.OwnToken}}
 }
 
 // selectOffer returns the offer that the form names, or the resource's own slot.
@@ -231,6 +278,9 @@ func (v *bookView) setPrice(at weekQuery, o booking.Offer) {
 	due := booking.Money{Minor: o.Price.Minor * int64(at.party), Currency: o.Price.Currency}
 	v.Due = v.Money(due)
 	v.Policy = v.Locale.Policy(v.Resource.Policy, due)
+	if !v.Free && v.Resource.HoldFor >= time.Minute {
+		v.Minutes = v.Locale.Length(v.Resource.HoldFor)
+	}
 	v.From = at.from.String()
 	v.Form.Offer, v.Form.Party = at.offer, strconv.Itoa(at.party)
 }
@@ -242,17 +292,19 @@ func (v *bookView) setLinks(prefix string, at weekQuery, all booking.ResourcePag
 		v.Others = []choice{{v.T("All that can be booked"), prefix + "/", false}}
 	case all.Total > 1:
 		for _, res := range all.Resources {
-			other := weekQuery{resource: res.Slug, party: min(at.party, res.Capacity), from: at.from}
+			other := weekQuery{own: at.own, resource: res.Slug, party: min(at.party, res.Capacity), from: at.from}
 			v.Others = append(v.Others, choice{res.Name, prefix + other.link(), res.ID == v.Resource.ID})
 		}
 	}
 	other := at
 	other.offer = ""
-	v.Offers = []choice{{v.Locale.Length(v.Resource.SlotLength), prefix + other.link(), at.offer == ""}}
+	priced := func(name string, price booking.Money) string { return name + ", " + v.Locale.Price(price) }
+	v.Offers = []choice{{priced(v.Locale.Length(v.Resource.SlotLength), v.Resource.Price), prefix + other.link(),
+		at.offer == ""}}
 	for _, o := range v.Resource.Offers {
 		if !o.Inactive {
 			other.offer = o.Slug
-			v.Offers = append(v.Offers, choice{o.Name, prefix + other.link(), at.offer == o.Slug})
+			v.Offers = append(v.Offers, choice{priced(o.Name, o.Price), prefix + other.link(), at.offer == o.Slug})
 		}
 	}
 	if len(v.Offers) == 1 {
@@ -277,11 +329,13 @@ type form struct {
 	Note  string `json:",omitempty"`
 	// From is the first day that was shown, for rendering the page again.
 	From string `json:"-"`
+	// Chain is that of own.go.
+	Chain string `json:"-"`
 	// Key is the idempotency key: a form that is sent twice makes one booking.
 	Key string
 }
 
-func emptyForm() form { return form{Party: "1", Key: newKey()} }
+func emptyForm() form { return form{Party: "1", Key: newKey(), Chain: newKey()} }
 
 func newKey() string { return rand.Text() }
 
@@ -290,7 +344,7 @@ func readForm(values url.Values) form {
 	return form{
 		Resource: text("resource"), Offer: text("offer"), From: text("from"), Start: text("start"),
 		FirstName: text("firstName"), LastName: text("lastName"),
-		Email: text("email"), Party: text("party"), Key: text("key"), Phone: text("phone"), Note: text("note"),
+		Email: text("email"), Party: text("party"), Key: text("key"), Chain: text("chain"), Phone: text("phone"), Note: text("note"),
 	}
 }
 
@@ -330,7 +384,11 @@ func (f form) holdRequest(l locale.Locale) (booking.HoldRequest, map[string]stri
 	if f.Key != "" {
 		all, _ := json.Marshal(f)
 		sum := sha256.Sum256(all)
-		req.IdempotencyKey = "page:" + hex.EncodeToString(sum[:])
+		req.IdempotencyKey = chainPrefix + hex.EncodeToString(sum[:])
+		// A form of the version before has none.
+		if chainText.MatchString(f.Chain) {
+			req.IdempotencyKey = chainPrefix + f.Chain + ":" + hex.EncodeToString(sum[:])
+		}
 	}
 	return req, problems
 }

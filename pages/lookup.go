@@ -120,11 +120,21 @@ func (p *Pages) withResource(r *http.Request, b booking.Booking) (f details, err
 
 // lookupError answers an error of lookup and of the operations on a booking.
 func (p *Pages) lookupError(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, booking.ErrNotFound) || errors.Is(err, payments.ErrNotFound) {
+	if isNotFound(err) {
 		p.notFound(w, r)
 		return
 	}
 	p.serverError(w, r, err)
+}
+
+func isNotFound(err error) bool {
+	return errors.Is(err, booking.ErrNotFound) || errors.Is(err, payments.ErrNotFound)
+}
+
+// notResumable reports whether an error of payments.Resume means that there is nothing to
+// pay for any more.
+func notResumable(err error) bool {
+	return errors.Is(err, booking.ErrHoldExpired) || errors.Is(err, payments.ErrNotPayable)
 }
 
 func (f details) what() string {

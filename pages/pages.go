@@ -37,6 +37,15 @@ type Options struct {
 	// AdmitMove is called before a customer reschedules a booking; its error refuses
 	// that, a [*payments.RateLimitError] with 429. nil allows all.
 	AdmitMove func(context.Context) error
+	// SendLinks sends the links of the coming bookings of an e-mail address to it, later:
+	// write a message and return. It must do the same for every address, so that neither
+	// the answer nor its time tells whether there are bookings. nil leaves out the page
+	// that asks for an address.
+	SendLinks func(ctx context.Context, email string) error
+	// AdmitLinks is called before SendLinks; its error refuses the request, a
+	// [*payments.RateLimitError] with 429. It must count all addresses alike. nil allows
+	// all.
+	AdmitLinks func(ctx context.Context, email string) error
 	// Client returns the client that the limits of holds count a request for, such as
 	// its network address. nil counts no clients.
 	Client func(context.Context) string
@@ -107,6 +116,9 @@ func (o Options) withDefaults(sessions *auth.Auth) Options {
 	if o.AdmitMove == nil {
 		o.AdmitMove = func(context.Context) error { return nil }
 	}
+	if o.AdmitLinks == nil {
+		o.AdmitLinks = func(context.Context, string) error { return nil }
+	}
 	none := func(context.Context) string { return "" }
 	if o.Client == nil {
 		o.Client = none
@@ -132,12 +144,21 @@ func (p *Pages) makeRoutes() []Route {
 	public := func(method, path string, h http.HandlerFunc) { add(method, path, h) }
 	public("GET", "/", p.showFront)
 	public("POST", "/book", p.postBooking)
+	// A browser asks for it again after an error.
+	public("GET", "/book", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, p.prefix+"/", http.StatusSeeOther)
+	})
 	public("GET", "/success", p.showBooking)
-	public("GET", "/cancel", p.abandoned)
+	public("GET", "/cancel", p.showLeave)
+	public("POST", "/cancel", p.postLeave)
 	public("GET", "/booking/cancel", p.showCancel)
 	public("POST", "/booking/cancel", p.postCancel)
 	public("GET", "/booking/move", p.showMove)
 	public("POST", "/booking/move", p.postMove)
+	if p.opts.SendLinks != nil {
+		public("GET", "/links", p.showLinks)
+		public("POST", "/links", p.postLinks)
+	}
 	add("GET", "/static/", p.static())
 	add("GET", "/dashboard", p.opts.Guard(http.HandlerFunc(p.dashboard)))
 	if p.deps.Auth != nil {

@@ -25,6 +25,8 @@ type page struct {
 	locale.Locale
 	Prefix, Title string
 	StripeFake    bool
+	// Links reports whether there is a page that sends links.
+	Links bool
 	// Staff is set on pages for staff, Wide on those with tables.
 	Staff, Wide bool
 	// Refresh is the value of the meta element: "1;url=…".
@@ -32,7 +34,7 @@ type page struct {
 }
 
 func (p *Pages) page(l locale.Locale, title string) page {
-	return page{Locale: l, Prefix: p.prefix, Title: title, StripeFake: p.opts.StripeFake}
+	return page{Locale: l, Prefix: p.prefix, Title: title, StripeFake: p.opts.StripeFake, Links: p.opts.SendLinks != nil}
 }
 
 // english is the language of the pages for staff.
@@ -87,6 +89,19 @@ func (p *Pages) serverError(w http.ResponseWriter, r *http.Request, err error) {
 		Text:      l.T("Something on our side is not working right now. Nothing was charged."),
 		RequestID: p.opts.RequestID(r.Context()), Back: p.prefix + "/",
 	})
+}
+
+// AsksForHTML reports whether the client of a request is a browser that shows a page: its
+// Accept header names text/html.
+func AsksForHTML(r *http.Request) bool {
+	return strings.Contains(strings.ToLower(strings.Join(r.Header.Values("Accept"), ",")), "text/html")
+}
+
+// NotFoundPage answers 404 with a page, for the unknown paths of a host.
+func (p *Pages) NotFoundPage(w http.ResponseWriter, r *http.Request) {
+	l := languageOf(r)
+	p.render(w, http.StatusNotFound, "message.html", messageView{page: p.page(l, l.T("This page does not exist")),
+		Text: l.T("The link may be incomplete, or old."), Back: p.prefix + "/"})
 }
 
 // Maintenance answers 503 with a page that asks to try again later, for a host that sells

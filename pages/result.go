@@ -89,18 +89,6 @@ func (v *bookingView) setRefresh(prefix string, r *http.Request) {
 	}
 }
 
-// abandoned is the page to which customers return who did not pay. It changes nothing:
-// they can go back and pay until the hold expires.
-func (p *Pages) abandoned(w http.ResponseWriter, r *http.Request) {
-	l := languageOf(r)
-	p.render(w, http.StatusOK, "message.html", messageView{
-		page: p.page(l, l.T("You left before paying")),
-		Text: l.T("Nothing was charged. Your time is kept for a little while: " +
-			"go back in your browser to pay for it after all, or book again."),
-		Back: p.prefix + "/",
-	})
-}
-
 // money is the state of a customer's payment, as far as the pages distinguish it.
 type money int
 

@@ -3,6 +3,7 @@ package pages
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/url"
 	"strconv"
 	"time"
@@ -21,6 +22,8 @@ type weekQuery struct {
 	resource, offer string
 	party           int
 	from            booking.Date
+	// own names a booking of the visitor, see ownLink.
+	own url.Values
 }
 
 func (a weekQuery) link() string {
@@ -31,6 +34,7 @@ func (a weekQuery) link() string {
 	if a.party > 1 {
 		query.Set("party", strconv.Itoa(a.party))
 	}
+	maps.Copy(query, a.own)
 	return "/?" + query.Encode()
 }
 

@@ -84,7 +84,7 @@ func (p *Payments) defaultParams(ctx context.Context, id string, b booking.Booki
 		ClientReferenceID: stripe.String(id),
 		// Stripe replaces the braces, which must not be escaped.
 		SuccessURL:    stripe.String(p.appURL + withQuery(p.opts.SuccessPath, "session_id="+sessionPlaceholder)),
-		CancelURL:     stripe.String(p.appURL + withQuery(p.opts.CancelPath, "booking="+url.QueryEscape(b.ID))),
+		CancelURL:     stripe.String(p.appURL + withQuery(p.opts.CancelPath, leaving(b))),
 		CustomerEmail: optional(b.Customer.Email),
 		Locale:        optional(texts.Locale),
 		Metadata:      metadata,
@@ -110,6 +110,15 @@ func (p *Payments) defaultParams(ctx context.Context, id string, b booking.Booki
 			Submit: &stripe.CheckoutSessionCustomTextSubmitParams{Message: stripe.String(texts.Submit)}}
 	}
 	return params, nil
+}
+
+// leaving is the query of the page to which the customer returns without having paid.
+func leaving(b booking.Booking) string {
+	query := url.Values{"booking": {b.ID}}
+	if b.OwnerToken != "" {
+		query.Set("token", b.OwnerToken)
+	}
+	return query.Encode()
 }
 
 const sessionPlaceholder = "{CHECKOUT_SESSION_ID}"

@@ -25,8 +25,9 @@ const notPayableSQL = `(b.status IN ('expired', 'cancelled')
 	OR (b.status = 'confirmed' AND EXISTS (SELECT FROM booking_platform.payments m WHERE m.booking_id = b.id
 		AND m.id <> o.id AND m.captured_minor > 0 AND m.kind <> 'checkout')))`
 
-// Leases an unpaid session whose hold is gone. If it turns out to be completed, its hold
-// is kept until the returned time, so that the payment finds the slot.
+// Leases an unpaid session whose hold is gone, that of a booking or the one that ends
+// first. If it turns out to be completed, its hold is kept until the returned time, so that
+// the payment finds the slot.
 const leaseSessionSQL = `
 UPDATE booking_platform.payments AS p SET leased_until = statement_timestamp() + make_interval(secs => $1::int)
 FROM booking_platform.bookings h
@@ -34,7 +35,7 @@ WHERE h.id = p.booking_id AND p.id = (
 	SELECT o.id FROM booking_platform.payments o JOIN booking_platform.bookings b ON b.id = o.booking_id
 	WHERE NOT o.completed AND NOT o.expired AND NOT o.failed AND o.stripe_session_id IS NOT NULL
 	AND (o.leased_until IS NULL OR o.leased_until < statement_timestamp())
-	AND o.account IN ('', $2::text)
+	AND o.account IN ('', $2::text) AND ($3::text = '' OR o.booking_id = NULLIF($3::text, '')::uuid)
 	AND ` + notPayableSQL + `
 	ORDER BY o.session_expires_at LIMIT 1
 	FOR UPDATE OF o SKIP LOCKED)
@@ -68,7 +69,7 @@ func (p *Payments) ExpireSessions(ctx context.Context) (int, error) {
 		if p.paused() {
 			break
 		}
-		l, found, err := p.leaseSession(ctx)
+		l, found, err := p.leaseSession(ctx, "")
 		if err != nil {
 			failures = append(failures, err)
 			break
@@ -93,10 +94,11 @@ type leasedSession struct {
 	keepUntil                       time.Time
 }
 
-func (p *Payments) leaseSession(ctx context.Context) (leasedSession, bool, error) {
+// leaseSession leases the session of a booking, or with "" the one that ends first.
+func (p *Payments) leaseSession(ctx context.Context, bookingID string) (leasedSession, bool, error) {
 	var l leasedSession
 	err := p.inTxRetry(ctx, "lease a session", func(q *sql.Tx) error {
-		return q.QueryRowContext(ctx, leaseSessionSQL, expireLease, p.account).Scan(&l.paymentID, &l.bookingID,
+		return q.QueryRowContext(ctx, leaseSessionSQL, expireLease, p.account, bookingID).Scan(&l.paymentID, &l.bookingID,
 			&l.sessionID, &l.keepUntil)
 	})
 	if errors.Is(err, sql.ErrNoRows) {

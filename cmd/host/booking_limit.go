@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
@@ -40,6 +41,30 @@ func (l *bookingLimiter) admit(ctx context.Context) error {
 	wait, err := ratelimit.Take(ctx, l.db, ratelimit.Choice{{Key: key, Rate: l.rate}})
 	if err != nil {
 		return fmt.Errorf("count a booking: %w", err)
+	}
+	if wait > 0 {
+		return &payments.RateLimitError{RetryAfter: wait}
+	}
+	return nil
+}
+
+// The limits of asking for links: each may make a message to an address that the client
+// chose.
+var (
+	linksOfNetwork = ratelimit.Rate{Burst: 20, Every: time.Minute}
+	linksOfAddress = ratelimit.Rate{Burst: 3, Every: 20 * time.Minute}
+)
+
+// admitLinks counts a request for the links of an address, which may have none. It returns
+// a [*payments.RateLimitError] if there are too many from the network of ctx, or for the
+// address. One round trip; three for a new network or address.
+func (l *bookingLimiter) admitLinks(ctx context.Context, email string) error {
+	network := ratelimit.Key(l.secret, "links", middleware.Network(ctx))
+	address := ratelimit.Key(l.secret, "links of", strings.ToLower(email))
+	wait, err := ratelimit.Take(ctx, l.db, ratelimit.Choice{{Key: network, Rate: linksOfNetwork}},
+		ratelimit.Choice{{Key: address, Rate: linksOfAddress}})
+	if err != nil {
+		return fmt.Errorf("count a request for links: %w", err)
 	}
 	if wait > 0 {
 		return &payments.RateLimitError{RetryAfter: wait}

@@ -105,3 +105,8 @@ func LoggerOf(environ map[string]string, w io.Writer) (*slog.Logger, error) {
 	cfg, err := config.Load(environ)
 	return newLogger(w, cfg), err
 }
+
+// AdmitLinks is that of the host's limiter.
+func (h *host) AdmitLinks(ctx context.Context, email string) error {
+	return h.limiter.admitLinks(ctx, email)
+}

@@ -91,7 +91,7 @@ func (s *services) routes() (*mux.Router, error) {
 		pages.Options{
 			URL: s.cfg.AppURL, AdmitMove: s.limiter.admit, Client: middleware.Network, RequestID: middleware.RequestID,
 			Logger: s.logger, CalendarPath: a.CalendarPath, NotFound: http.HandlerFunc(notFound),
-			StripeFake: s.stripeFake != nil,
+			StripeFake: s.stripeFake != nil, SendLinks: s.sendLinks, AdmitLinks: s.limiter.admitLinks,
 		})
 	if err != nil {
 		return nil, fmt.Errorf("make the pages: %w", err)
@@ -124,7 +124,14 @@ func (s *services) routes() (*mux.Router, error) {
 	if s.stripeFake != nil {
 		routes.PathPrefix("/stripe/").Handler(http.StripPrefix("/stripe", s.stripeFake))
 	}
-	routes.NotFoundHandler = http.HandlerFunc(notFound)
+	isAPI := func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, base.Path+"/api/") }
+	routes.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if pages.AsksForHTML(r) && !isAPI(r) {
+			p.NotFoundPage(w, r)
+			return
+		}
+		notFound(w, r)
+	})
 	routes.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", strings.Join(allowed(routes, r), ", "))
 		middleware.WriteError(w, r, http.StatusMethodNotAllowed, "method_not_allowed", nil)

@@ -19,7 +19,7 @@ var public = []string{
 	"POST /api/bookings", "POST /create-checkout-session", "GET /api/resources",
 	"GET /api/resources/{resource}/availability", "GET /api/resources/{resource}/next",
 	// These need the token of a booking.
-	"GET /booking/cancel", "POST /booking/cancel", "GET /booking/move", "POST /booking/move",
+	"POST /cancel", "GET /booking/cancel", "POST /booking/cancel", "GET /booking/move", "POST /booking/move",
 	"* /stripe/",
 	// In development only, as the stand-in.
 	"GET /mailbox", "GET /mailbox/",

@@ -51,6 +51,9 @@ type services struct {
 	mailServer *smtp.Sender // nil without SMTP_URL.
 	mailbox    *mailbox.Box // In development without SMTP_URL, else nil.
 
+	// sendLinks is pages.Options.SendLinks, nil if no messages are sent.
+	sendLinks func(ctx context.Context, email string) error
+
 	stripeFake *stripetest.Server // nil with a real Stripe account.
 }
 
