@@ -195,7 +195,7 @@ func TestBrowser_BackFromMove(t *testing.T) {
 	require.Contains(t, chosen(t, ctx), "T12:00:00")
 	require.NoError(t, chromedp.Do(ctx,
 		chromedp.Click(chromedp.CSS(`form[method="post"] button.main`)),
-		chromedp.WaitVisible(`//h1[text()="Your booking is confirmed"]`),
+		chromedp.WaitVisible(`//h1[text()="Your booking was moved"]`),
 		chromedp.NavigateBack(),
 		chromedp.WaitVisible(someDay+`//label[normalize-space()="13:00"]`),
 	))
@@ -229,5 +229,66 @@ func TestBrowser_BackFromLargerParty(t *testing.T) {
 		value, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.querySelector('`+field+`').value`))
 		require.NoError(t, err)
 		require.Equal(t, "1", value, field)
+	}
+}
+
+// The way back at the width of a phone: leave the pay page, leave it again with another
+// time, give that up, and pay for the first.
+func TestBrowser_WayBackOnAPhone(t *testing.T) {
+	t.Parallel()
+	for name, flags := range map[string][]chromedp.ExecAllocatorOption{
+		"script": nil, "no-script": {chromedp.Flag("blink-settings", "scriptEnabled=false")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := startHost(t, nil)
+			h.addResource(booking.Resource{
+				Slug: "atelier", Name: "A tour of the atelier", Price: booking.Money{Minor: 1500, Currency: "eur"},
+				Hours: everyDay(10, 18),
+			})
+			ctx := browser(t, append(flags, chromedp.WindowSize(390, 844), chromedp.Flag("lang", "fr"),
+				chromedp.Flag("accept-lang", "fr"))...)
+			book := func(at string) {
+				require.NoError(t, chromedp.Do(ctx,
+					chromedp.Click(someDay+`//label[normalize-space()="`+at+`"]`),
+					chromedp.SendKeys(chromedp.ID("firstName"), "Ada"),
+					chromedp.SendKeys(chromedp.ID("lastName"), "Lovelace"),
+					chromedp.SendKeys(chromedp.ID("email"), "ada@example.com"),
+					chromedp.Click(`//button[contains(., "Payer 15,00")]`),
+					chromedp.WaitVisible(chromedp.CSS(`button[value="leave"]`)),
+					chromedp.Click(chromedp.CSS(`button[value="leave"]`)),
+					chromedp.WaitVisible(`//h1[text()="Vous n’avez pas encore payé"]`),
+				))
+			}
+			require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(h.URL()+"/?resource=atelier"), picture(name+"-phone-book")))
+			book("12:00")
+			left, err := chromedp.Run(ctx, chromedp.Location())
+			require.NoError(t, err)
+			require.Contains(t, text(t, ctx, chromedp.CSS(".lead")), "Cette heure vous est réservée jusqu’à")
+			require.NoError(t, chromedp.Do(ctx,
+				picture(name+"-phone-left"),
+				chromedp.Click(`//a[text()="D’autres heures"]`),
+				chromedp.WaitVisible(`//h2[text()="À vous, pas encore payé"]`),
+				picture(name+"-phone-own"),
+			))
+			book("13:00")
+			require.NoError(t, chromedp.Do(ctx,
+				chromedp.Click(`//button[text()="Y renoncer"]`),
+				chromedp.WaitVisible(`//h1[text()="Cette réservation a été annulée"]`),
+				picture(name+"-phone-given-up"),
+				chromedp.Navigate(left),
+				chromedp.WaitVisible(`//h1[text()="Vous n’avez pas encore payé"]`),
+				chromedp.Click(`//a[contains(., "Payer 15,00")]`),
+				chromedp.Click(chromedp.CSS(`button[value="pay"]`)),
+				chromedp.WaitVisible(`//h1[text()="Votre réservation est confirmée"]`),
+				picture(name+"-phone-confirmed"),
+			))
+			all, err := h.Bookings().List(t.Context(), booking.ListOptions{Order: booking.ByStart})
+			require.NoError(t, err)
+			require.Len(t, all.Bookings, 2)
+			require.Equal(t, booking.StatusConfirmed, all.Bookings[0].Status)
+			require.Equal(t, booking.StatusCancelled, all.Bookings[1].Status)
+			require.Equal(t, "fr", all.Bookings[0].Language)
+		})
 	}
 }

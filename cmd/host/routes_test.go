@@ -13,7 +13,7 @@ import (
 
 // Public routes by method and path. All others need a session.
 var public = []string{
-	"GET /", "POST /book", "GET /success", "GET /cancel", "GET /login", "POST /login", "POST /logout", "GET /static/",
+	"GET /", "GET /book", "POST /book", "GET /success", "GET /cancel", "GET /login", "POST /login", "POST /logout", "GET /static/",
 	"GET /health", "GET /health/db", "POST /webhook", "POST /auth/login", "POST /auth/logout",
 	"GET /calendar/{token}.ics", "GET /openapi.json", "GET /docs",
 	"POST /api/bookings", "POST /create-checkout-session", "GET /api/resources",
@@ -76,16 +76,18 @@ func TestRoutes_UnknownPathsAndMethods(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
 	c := h.client()
-	a := c.get("/nothing/here", "Accept", "text/html")
-	require.Equal(t, http.StatusNotFound, a.status)
-	code, _ := a.code(t)
-	require.Equal(t, "not_found", code)
+	for path, accept := range map[string]string{"/nothing/here": "application/json", "/api/nothing": "text/html"} {
+		a := c.get(path, "Accept", accept)
+		require.Equal(t, http.StatusNotFound, a.status)
+		code, _ := a.code(t)
+		require.Equal(t, "not_found", code)
+	}
 	for path, allow := range map[string]string{
 		"/api/bookings": "GET, HEAD, POST", "/webhook": "POST", "/create-checkout-session": "POST",
 		"/health": "GET, HEAD", "/": "GET, HEAD",
 		"/api/bookings/01936f4e-0000-7000-8000-000000000001/cancel":     "POST",
 		"/api/bookings/01936f4e-0000-7000-8000-000000000001/reschedule": "POST",
-		"/booking/move": "GET, HEAD, POST", "/book": "POST", "/auth/login": "POST",
+		"/booking/move": "GET, HEAD, POST", "/book": "GET, HEAD, POST", "/auth/login": "POST",
 	} {
 		a := c.do(http.MethodDelete, path, "application/json", strings.NewReader("{}"))
 		require.Equal(t, http.StatusMethodNotAllowed, a.status, path)
