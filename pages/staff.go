@@ -126,18 +126,20 @@ func (p *Pages) dashboard(w http.ResponseWriter, r *http.Request) {
 
 // listFilter is the form above the bookings.
 type listFilter struct {
-	From, Status, Resource, Customer string
-	Statuses                         []booking.Status
+	From, Status, Resource, Customer, Number string
+
+	Statuses []booking.Status
 	// Resources are to choose from; none if there are many, whose slug is then typed.
 	Resources []booking.Resource
 	Problems  map[string]string
 }
 
 type bookingRow struct {
-	When, What, Name, Email, Phone, Note, Amount string
-	Party, More                                  int
-	Kind                                         booking.Kind
-	Status                                       booking.Status
+	When, What, Name, Email, Phone, Note, Amount, Number string
+
+	Party, More int
+	Kind        booking.Kind
+	Status      booking.Status
 }
 
 // listBookings sets a page of bookings in the order of their start, by default from
@@ -157,7 +159,7 @@ func (p *Pages) listBookings(ctx context.Context, v *dashboardView, query url.Va
 	}
 	v.Filter = listFilter{
 		From: query.Get("from"), Status: query.Get("status"), Resource: query.Get("resource"),
-		Customer: query.Get("customer"),
+		Customer: query.Get("customer"), Number: query.Get("number"),
 		Statuses: []booking.Status{booking.StatusPending, booking.StatusConfirmed, booking.StatusCancelled,
 			booking.StatusCompleted,
 			booking.StatusNoShow, booking.StatusExpired},
@@ -165,11 +167,14 @@ func (p *Pages) listBookings(ctx context.Context, v *dashboardView, query url.Va
 	if all.Total <= mostChoices {
 		v.Filter.Resources = all.Resources
 	}
-	if !query.Has("from") {
+	switch {
+	case v.Filter.Number != "":
+		v.Filter.From = "" // A number is looked for at any time.
+	case !query.Has("from"):
 		v.Filter.From = time.Now().In(zone).Format(time.DateOnly)
 	}
 	opts := booking.ListOptions{Order: booking.ByStart, After: query.Get("after"), Resource: v.Filter.Resource,
-		Customer: v.Filter.Customer}
+		Customer: v.Filter.Customer, Number: v.Filter.Number}
 	if v.Filter.Status != "" {
 		opts.Statuses = []booking.Status{booking.Status(v.Filter.Status)}
 	}
@@ -186,7 +191,7 @@ func (p *Pages) listBookings(ctx context.Context, v *dashboardView, query url.Va
 	if listed.Next != "" {
 		v.Next = p.prefix + "/dashboard?" + url.Values{
 			"from": {v.Filter.From}, "status": {v.Filter.Status}, "resource": {v.Filter.Resource},
-			"customer": {v.Filter.Customer}, "after": {listed.Next},
+			"customer": {v.Filter.Customer}, "number": {v.Filter.Number}, "after": {listed.Next},
 		}.Encode()
 	}
 	v.Bookings, err = p.bookingRows(ctx, listed.Bookings)
@@ -228,7 +233,7 @@ func (p *Pages) bookingRows(ctx context.Context, bookings []booking.Booking) (ro
 		rows = append(rows, bookingRow{
 			When: b.Start.In(zone).Format("Mon 2 Jan 2006, 15:04 MST"), What: res.Name,
 			Name: b.Customer.Name(), Email: b.Customer.Email, Phone: b.Customer.Phone, Note: b.Note,
-			Amount: english.Money(b.Amount), Party: b.Party, More: b.Party - 1, Kind: b.Kind,
+			Amount: english.Money(b.Amount), Number: number(b), Party: b.Party, More: b.Party - 1, Kind: b.Kind,
 			Status: b.Status,
 		})
 	}
