@@ -46,7 +46,7 @@ names.`,
 	renew.Flags().StringVar(&req.After, "after", "", "continue an interrupted run after this `ID` of a booking")
 	renew.Flags().BoolVar(&links, "links", false, "print the new links with the customers' addresses")
 	return c.group("booking", "Enter and cancel bookings, and renew customers' links", c.bookingAddCommand(),
-		c.bookingCancelCommand(), renew)
+		c.bookingCancelCommand(), c.bookingShowCommand(), renew)
 }
 
 func (c *cli) renewLinks(ctx context.Context, ids []string, req booking.RenewRequest, show bool) error {
