@@ -246,8 +246,7 @@ func TestBrowser_WayBackOnAPhone(t *testing.T) {
 				Slug: "atelier", Name: "A tour of the atelier", Price: booking.Money{Minor: 1500, Currency: "eur"},
 				Hours: everyDay(10, 18),
 			})
-			ctx := browser(t, append(flags, chromedp.WindowSize(390, 844), chromedp.Flag("lang", "fr"),
-				chromedp.Flag("accept-lang", "fr"))...)
+			ctx := browser(t, append(flags, chromedp.Flag("lang", "fr"), chromedp.Flag("accept-lang", "fr"))...)
 			book := func(at string) {
 				require.NoError(t, chromedp.Do(ctx,
 					chromedp.Click(someDay+`//label[normalize-space()="`+at+`"]`),
@@ -260,7 +259,8 @@ func TestBrowser_WayBackOnAPhone(t *testing.T) {
 					chromedp.WaitVisible(`//h1[text()="Vous n’avez pas encore payé"]`),
 				))
 			}
-			require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(h.URL()+"/?resource=atelier"), picture(name+"-phone-book")))
+			require.NoError(t, chromedp.Do(ctx, chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile),
+				chromedp.Navigate(h.URL()+"/?resource=atelier"), picture(name+"-phone-book")))
 			book("12:00")
 			left, err := chromedp.Run(ctx, chromedp.Location())
 			require.NoError(t, err)
