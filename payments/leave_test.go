@@ -126,6 +126,7 @@ func TestGiveUp_PaidAtStripe(t *testing.T) {
 	require.Equal(t, booking.StatusCancelled, b.Status)
 	pay := w.payment(b.ID)
 	require.EqualValues(t, price, pay.Captured.Minor)
+	w.exec(`ALTER TABLE booking_platform.payment_events_away RENAME TO payment_events`)
 	w.settle(1)
 	require.Len(t, w.refundsOf(pay), 1)
 }
