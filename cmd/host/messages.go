@@ -3,10 +3,12 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/url"
 	"time"
 
+	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/cmd/host/internal/mailbox"
 	"github.com/booking-platform/booking-platform/notify"
 	"github.com/booking-platform/booking-platform/notify/bookingmail"
@@ -55,8 +57,43 @@ func (s *services) useMessages(observe func(string, time.Duration, int, error)) 
 	}
 	opts.Kinds = mailer.Kinds()
 	opts.Kinds[kindTest] = notify.Kind{Compose: composeTest}
+	opts.Kinds[kindLinks] = notify.Kind{Expand: s.expandLinks}
+	if opts.Sender != nil {
+		s.sendLinks = s.requestLinks
+	}
 	s.messages, err = notify.New(s.db, opts)
 	return err
+}
+
+// kindLinks is the kind of a request for the links of an address, its recipient.
+const kindLinks = "host.links"
+
+// maxLinks is how many links one request sends.
+const maxLinks = 20
+
+// requestLinks is pages.Options.SendLinks. It does not look for bookings, so that it takes
+// the same time for every address. One round trip.
+func (s *services) requestLinks(ctx context.Context, email string) error {
+	_, err := s.messages.Enqueue(ctx, s.db, notify.Draft{Kind: kindLinks, Occurrence: rand.Text(), Recipient: email})
+	return err
+}
+
+// expandLinks makes a mail for each coming booking of the address.
+func (s *services) expandLinks(ctx context.Context, m notify.Message) ([]notify.Draft, error) {
+	page, err := s.bookings.List(ctx, booking.ListOptions{
+		Customer: m.Recipient, Kind: booking.KindBooking, Order: booking.ByStart, From: m.Now, Limit: maxLinks,
+		Statuses: []booking.Status{booking.StatusPending, booking.StatusConfirmed},
+	})
+	if err != nil {
+		return nil, err
+	}
+	var drafts []notify.Draft
+	for _, b := range page.Bookings {
+		draft := bookingmail.LinkAgain(b.ID, m.Occurrence)
+		draft.Language = b.Language
+		drafts = append(drafts, draft)
+	}
+	return drafts, nil
 }
 
 // kindTest is the kind of `host message test`, which is never in the outbox.
