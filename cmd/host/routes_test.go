@@ -13,7 +13,8 @@ import (
 
 // Public routes by method and path. All others need a session.
 var public = []string{
-	"GET /", "GET /book", "POST /book", "GET /links", "POST /links", "GET /success", "GET /cancel", "GET /login", "POST /login", "POST /logout", "GET /static/",
+	"GET /", "GET /book", "POST /book", "GET /links", "POST /links",
+	"GET /success", "GET /cancel", "GET /login", "POST /login", "POST /logout", "GET /static/",
 	"GET /health", "GET /health/db", "POST /webhook", "POST /auth/login", "POST /auth/logout",
 	"GET /calendar/{token}.ics", "GET /openapi.json", "GET /docs",
 	"POST /api/bookings", "POST /create-checkout-session", "GET /api/resources",
