@@ -177,8 +177,10 @@ var frenchTexts = map[string]string{
 		"arriver. Votre heure est gardée en attendant.",
 	"It was not paid for in time. Nothing was charged.": "Elle n’a pas été payée à temps. Rien n’a été débité.",
 	"Your payment did not arrive in time, and your time is no longer kept. If it is still free when the payment " +
-		"arrives, it is yours; otherwise the whole payment is refunded.": "Votre paiement n’est pas arrivé à temps, et " +
-		"votre heure n’est plus gardée. Si elle est encore libre à l’arrivée du paiement, elle est à vous ; sinon, le " +
+		"arrives, it is yours; otherwise the whole payment is refunded.": "Votre paiement n’est pas " +
+		"arrivé à temps, et " +
+		"votre heure n’est plus gardée. Si elle est encore libre à l’arrivée du paiement, elle est à vous " +
+		"; sinon, le " +
 		"paiement entier est remboursé.",
 	"It could not be applied to your booking automatically. We look into it and contact you.": "Il n’a pas pu être " +
 		"attribué automatiquement à votre réservation. Nous vérifions et vous contactons.",
@@ -225,7 +227,8 @@ var frenchTexts = map[string]string{
 		"arrivée :",
 	"Nothing has been paid, and cancelling costs nothing.": "Rien n’a été payé, et annuler ne coûte rien.",
 	"Your payment could not be applied automatically. We look into it, decide what is refunded, and contact you.": "Votre " +
-		"paiement n’a pas pu être attribué automatiquement. Nous vérifions, décidons du remboursement et vous contactons.",
+		"paiement n’a pas pu être attribué automatiquement. Nous vérifions, décidons du remboursement et " +
+		"vous contactons.",
 	"Your payment has just arrived. Reload this page to see what cancelling costs.": "Votre paiement vient d’arriver. " +
 		"Rechargez cette page pour voir ce que coûte une annulation.",
 	"Nothing has been paid yet: you may cancel free of charge.": "Rien n’a encore été payé : vous pouvez annuler sans " +
@@ -242,7 +245,8 @@ var frenchTexts = map[string]string{
 	// Links by mail.
 	"Find your bookings": "Retrouver vos réservations",
 	"If there are coming bookings under %s, a message with their links is on its way. It can take a few minutes.": "S’il y a " +
-		"des réservations à venir pour %s, un message avec leurs liens est en route. Cela peut prendre quelques minutes.",
+		"des réservations à venir pour %s, un message avec leurs liens est en route. Cela peut prendre " +
+		"quelques minutes.",
 	"We send the links of your coming bookings to your e-mail address.": "Nous envoyons les liens de vos réservations à " +
 		"venir à votre adresse e-mail.",
 	"Send the links":                "Envoyer les liens",
@@ -254,7 +258,8 @@ var frenchTexts = map[string]string{
 		"côté. Rien n’a été débité.",
 	"We will be back in a few minutes": "Nous revenons dans quelques minutes",
 	"We are working on the booking system, and nothing can be booked or changed for the moment. What you have booked " +
-		"and paid for is safe. Please try again in a few minutes.": "Nous travaillons sur le système de réservation : " +
+		"and paid for is safe. Please try again in a few minutes.": "Nous travaillons sur le système de " +
+		"réservation : " +
 		"rien ne peut être réservé ni modifié pour le moment. Ce que vous avez réservé et payé est en sécurité. " +
 		"Réessayez dans quelques minutes.",
 

@@ -34,7 +34,9 @@ func FuzzMatch(f *testing.F) {
 
 func TestOf_Languages(t *testing.T) {
 	t.Parallel()
-	for tag, want := range map[string]string{"": "en", "en-GB": "en", "fr": "fr", "FR-be": "fr", "de": "en", "frr": "en"} {
+	for tag, want := range map[string]string{
+		"": "en", "en-GB": "en", "fr": "fr", "FR-be": "fr", "de": "en", "frr": "en",
+	} {
 		require.Equal(t, want, Of(tag).Tag(), tag)
 	}
 	require.Equal(t, "en", Locale{}.Tag())
@@ -77,7 +79,8 @@ func TestMoney_Currencies(t *testing.T) {
 func TestLength_Units(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration][2]string{
-		time.Hour: {"1 hour", "1 heure"}, 90 * time.Minute: {"90 minutes", "90 minutes"}, 48 * time.Hour: {"2 days", "2 jours"},
+		time.Hour: {"1 hour", "1 heure"}, 90 * time.Minute: {"90 minutes", "90 minutes"},
+		48 * time.Hour: {"2 days", "2 jours"},
 	} {
 		require.Equal(t, want[0], Of("en").Length(d))
 		require.Equal(t, want[1], Of("fr").Length(d))
@@ -123,8 +126,8 @@ func TestPolicy_BeforeATime(t *testing.T) {
 		{booking.Policy{FreeUntil: 48 * time.Hour, ClosedFrom: 48 * time.Hour}, eur(2500),
 			"You may cancel free of charge until 2 days before it begins, and not after that."},
 		{booking.Policy{FreeUntil: 48 * time.Hour, ClosedFrom: 2 * time.Hour, FeePercent: 50, FeeMinor: 500}, eur(5000),
-			"You may cancel free of charge until 2 days before it begins. After that, and until 2 hours before it begins, " +
-				"EUR 30.00 of EUR 50.00 is kept."},
+			"You may cancel free of charge until 2 days before it begins. After that, and until 2 hours before it " +
+				"begins, EUR 30.00 of EUR 50.00 is kept."},
 		{booking.Policy{FreeUntil: 48 * time.Hour, ClosedFrom: time.Hour}, eur(2500),
 			"You may cancel free of charge until 1 hour before it begins, and not after that."},
 		{booking.Policy{FreeUntil: 365 * 24 * time.Hour, FeePercent: 100}, eur(2500),
@@ -147,7 +150,8 @@ func TestTerms_LongestSentence(t *testing.T) {
 	require.NoError(t, err)
 	b := booking.Booking{Kind: booking.KindBooking, Status: booking.StatusPending,
 		Start:  time.Date(2027, 9, 29, 12, 0, 0, 0, time.UTC),
-		Amount: booking.Money{Minor: 99999999, Currency: "eur"}, Policy: booking.Policy{FreeUntil: 48 * time.Hour, FeePercent: 50}}
+		Amount: booking.Money{Minor: 99999999, Currency: "eur"},
+		Policy: booking.Policy{FreeUntil: 48 * time.Hour, FeePercent: 50}}
 	for _, tag := range []string{"en", "fr"} {
 		text := Of(tag).Terms(b, zone, b.Start.Add(-100*24*time.Hour))
 		require.NotEmpty(t, text)

@@ -173,7 +173,8 @@ func tooMany(l locale.Locale, limit *booking.HoldLimitError, seconds int) string
 	}
 	if seconds >= 3600 {
 		return l.N(limit.Limit, "You already have %d unpaid or free booking.",
-			"You already have %d unpaid or free bookings.") + " " + l.T("Please pay for one of them or cancel it.") + " " + wait
+			"You already have %d unpaid or free bookings.") + " " + l.T("Please pay for one of them or cancel it.") +
+			" " + wait
 	}
 	return l.N(limit.Limit, "You already have %d unpaid booking.", "You already have %d unpaid bookings.") + " " +
 		l.T("Please pay for one of them.") + " " + wait
@@ -220,8 +221,8 @@ func (p *Pages) fillBookWeek(ctx context.Context, v *bookView, all booking.Resou
 		return err
 	}
 	today, last := bounds(v.Resource, zone, time.Now())
-	at := weekQuery{own: v.ownQuery(), resource: v.Resource.Slug, party: min(max(1, v.Form.partySize()), v.Resource.Capacity),
-		from: firstDay(v.Form.From, today, last)}
+	at := weekQuery{own: v.ownQuery(), resource: v.Resource.Slug,
+		party: min(max(1, v.Form.partySize()), v.Resource.Capacity), from: firstDay(v.Form.From, today, last)}
 	offer := v.selectOffer(&at)
 	v.setPrice(at, offer)
 	v.setLinks(p.prefix, at, all)
@@ -344,7 +345,8 @@ func readForm(values url.Values) form {
 	return form{
 		Resource: text("resource"), Offer: text("offer"), From: text("from"), Start: text("start"),
 		FirstName: text("firstName"), LastName: text("lastName"),
-		Email: text("email"), Party: text("party"), Key: text("key"), Chain: text("chain"), Phone: text("phone"), Note: text("note"),
+		Email: text("email"), Party: text("party"), Key: text("key"), Chain: text("chain"),
+		Phone: text("phone"), Note: text("note"),
 	}
 }
 
@@ -398,8 +400,8 @@ func (p *Pages) parse(w http.ResponseWriter, r *http.Request) bool {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	if err := r.ParseForm(); err != nil {
 		l := languageOf(r)
-		p.render(w, http.StatusBadRequest, "message.html", messageView{page: p.page(l, l.T("The form could not be read")),
-			Text: l.T("Please try again."), Back: p.prefix + "/"})
+		p.render(w, http.StatusBadRequest, "message.html", messageView{
+			page: p.page(l, l.T("The form could not be read")), Text: l.T("Please try again."), Back: p.prefix + "/"})
 		return false
 	}
 	return true

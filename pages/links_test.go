@@ -48,7 +48,9 @@ func TestLinks_SameAnswerForEveryAddress(t *testing.T) {
 	require.Equal(t, strings.ReplaceAll(known.Body.String(), "ada@", "bob@"), unknown.Body.String())
 	require.Equal(t, []string{"ada@example.com", "bob@example.com"}, sent)
 
-	for _, bad := range []string{"", "ada", "Ada <ada@example.com>", "a@example.com, b@example.com", "a@example.com\r\nBcc: b@c.de"} {
+	for _, bad := range []string{
+		"", "ada", "Ada <ada@example.com>", "a@example.com, b@example.com", "a@example.com\r\nBcc: b@c.de",
+	} {
 		w := ask("POST", bad)
 		require.Equal(t, http.StatusBadRequest, w.Code, bad)
 	}

@@ -34,7 +34,8 @@ type page struct {
 }
 
 func (p *Pages) page(l locale.Locale, title string) page {
-	return page{Locale: l, Prefix: p.prefix, Title: title, StripeFake: p.opts.StripeFake, Links: p.opts.SendLinks != nil}
+	return page{Locale: l, Prefix: p.prefix, Title: title, StripeFake: p.opts.StripeFake,
+		Links: p.opts.SendLinks != nil}
 }
 
 // english is the language of the pages for staff.

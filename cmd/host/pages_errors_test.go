@@ -20,8 +20,10 @@ func TestPages_UnknownPathForABrowser(t *testing.T) {
 	page := c.get("/nothing", "Accept", browser, "Accept-Language", "fr")
 	require.Equal(t, http.StatusNotFound, page.status)
 	require.Contains(t, page.body, "<h1>Cette page n’existe pas</h1>")
-	for _, a := range []answer{c.get("/nothing"), c.get("/nothing", "Accept", "*/*"), c.get("/api/nothing", "Accept", browser),
-		c.get("/static/nothing", "Accept", "application/json")} {
+	for _, a := range []answer{
+		c.get("/nothing"), c.get("/nothing", "Accept", "*/*"), c.get("/api/nothing", "Accept", browser),
+		c.get("/static/nothing", "Accept", "application/json"),
+	} {
 		code, _ := a.code(t)
 		require.Equal(t, "not_found", code)
 	}
