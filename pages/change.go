@@ -188,6 +188,6 @@ func (p *Pages) fillMoveWeek(ctx context.Context, v *moveView, f details, now ti
 		return p.path("/booking/move", f.booking) + "&" + url.Values{"from": {day.String()}}.Encode()
 	}
 	v.Week = newWeek(f.Locale, free[0].Slots, f.zone, first, today, last, f.resource.Capacity, v.chosen, link)
-	return p.nextAvailable(ctx, f.Locale, &v.Week, booking.NextSlotRequest{Resource: f.resource.ID, Offer: f.booking.Offer,
-		Party: f.booking.Party, After: to}, f.zone, link)
+	return p.nextAvailable(ctx, f.Locale, &v.Week, booking.NextSlotRequest{Resource: f.resource.ID,
+		Offer: f.booking.Offer, Party: f.booking.Party, After: to}, f.zone, link)
 }

@@ -20,7 +20,8 @@ func TestByDay_ClocksPutBack(t *testing.T) {
 	for at := time.Date(2026, 10, 24, 23, 0, 0, 0, time.UTC); len(slots) < 25; at = at.Add(time.Hour) {
 		slots = append(slots, booking.Slot{Start: at, End: at.Add(time.Hour), Remaining: 2})
 	}
-	days := pages.ByDay(locale.Locale{}, slots, zone, booking.Date{Year: 2026, Month: time.October, Day: 25}, 2, slots[2].Start)
+	days := pages.ByDay(locale.Locale{}, slots, zone, booking.Date{Year: 2026, Month: time.October, Day: 25}, 2,
+		slots[2].Start)
 	require.Len(t, days, 7)
 	require.Equal(t, "Sunday", days[0].Weekday)
 	require.Equal(t, "25 October", days[0].Date)

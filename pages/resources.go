@@ -61,7 +61,8 @@ func (p *Pages) showResources(w http.ResponseWriter, r *http.Request, query url.
 	switch {
 	case errors.As(err, &invalid):
 		p.render(w, http.StatusBadRequest, "message.html", messageView{
-			page: p.page(l, l.T("This page does not exist")), Text: l.T("The link may be incomplete, or old."), Back: p.prefix + "/",
+			page: p.page(l, l.T("This page does not exist")), Text: l.T("The link may be incomplete, or old."),
+			Back: p.prefix + "/",
 		})
 		return
 	case err != nil:

@@ -102,7 +102,7 @@ func TestPagesLeave_GiveItUp(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, c.get(leave).status, "to the booking's page")
 }
 
-// The times that a visitor holds are shown as the visitor's own, and to nobody else.
+// The times that a visitor holds are shown as the visitor's own, only to that visitor.
 func TestPagesLeave_OwnHolds(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whoever asks gets the same answer, and the mails go to the address alone.
+// Every address gets the same answer, and only coming bookings get a mail.
 func TestPagesLinks_MailedToTheAddress(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, nil)
