@@ -26,6 +26,7 @@ it is read from the booking and not stored.`,
 			RunE:    c.action(c.showMessages),
 		}),
 		c.messageResendCommand(),
+		c.messageLinkCommand(),
 		c.jsonFlag(&cobra.Command{
 			Use:   "test ADDRESS",
 			Short: "Send a test mail and print what the mail server answers",

@@ -62,11 +62,16 @@ func TestMessages_MailboxAndCommands(t *testing.T) {
 		return len(link.FindAllString(c.get("/mailbox").body, -1)) == 2
 	})
 	require.Empty(t, run("resend", "--refused"))
+	require.Equal(t, "1 mail due\n", run("link", "--coming"))
+	require.Equal(t, "0 mails due\n", run("link", b.ID), "once a day")
+	eventually(t, "the link is there", func() bool {
+		return strings.Contains(c.get("/mailbox").body, "Your link: The Studio")
+	})
 	status, _, stderr := command(t, env, "message", "test", "ann@example.com")
 	require.Equal(t, 1, status)
 	require.Contains(t, stderr, "SMTP_URL")
-	for _, args := range [][]string{{"resend"}, {"resend", "--refused", m.ID}, {"list", "--state", "x"},
-		{"test", "ann"}} {
+	for _, args := range [][]string{{"resend"}, {"link"}, {"link", "--coming", b.ID},
+		{"resend", "--refused", m.ID}, {"list", "--state", "x"}, {"test", "ann"}} {
 		status, _, _ := command(t, env, append([]string{"message"}, args...)...)
 		require.Equal(t, 2, status, args)
 	}
@@ -97,6 +102,9 @@ func TestMessages_NoMailboxWithAMailServer(t *testing.T) {
 	status, _, stderr := command(t, env, "message", "test", "ann@example.com")
 	require.Equal(t, 1, status)
 	require.Contains(t, stderr, "127.0.0.1:1 did not accept the mail")
+	status, _, stderr = command(t, env, "message", "link", "nonsense")
+	require.Equal(t, 1, status)
+	require.Contains(t, stderr, `there is no booking "nonsense"`)
 }
 
 // Production has no mailbox, with or without a mail server.

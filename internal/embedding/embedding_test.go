@@ -43,6 +43,13 @@ var programs = []struct {
 		_, _ = s.Availability(ctx, booking.AvailabilityRequest{})
 		_ = s.Run(ctx)`, 3, 4},
 	{"webhook", []string{"webhook", pq}, webhookUse, 3, 3},
+	{"notify", []string{"notify", pq}, `
+		o, _ := notify.New(db, notify.Options{})
+		_ = o.Run(ctx)`, 1, 2},
+	{"notify and smtp", []string{"notify", "notify/smtp", pq}, `
+		out, _ := smtp.New(smtp.Options{})
+		o, _ := notify.New(db, notify.Options{Sender: out})
+		_ = o.Run(ctx)`, 6, 6},
 	{"webhook and migrations", []string{"webhook", "migrations", pq},
 		webhookUse + "\n_, _ = migrations.Up(ctx, db, migrations.Webhook)", 8, 4.5},
 	{"payments", []string{"booking", "payments", "webhook", pq}, `

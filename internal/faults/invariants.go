@@ -314,22 +314,27 @@ SELECT format('event %s', a.id) FROM answered a
 WHERE NOT EXISTS (SELECT FROM booking_platform.payment_events e
 	WHERE e.receiver IN (` + hostsSQL + `) AND e.stripe_event_id = a.id)`
 
-// The queries name the changes as the triggers of the set BookingMail do.
+// The queries name the changes as the triggers of the set BookingMail do. An erasure deletes
+// the messages of a customer, whose bookings have no address then.
 const messagesSQL = `,
 changes AS (
-	SELECT h.booking_id::text AS reference, 'booking.change' AS kind, h.id::text AS occurrence
-	FROM booking_platform.booking_history h
+	SELECT h.booking_id::text AS reference, 'booking.change' AS kind, h.id::text AS occurrence,
+		b.kind = 'booking' AND b.email = '' AS erased
+	FROM booking_platform.booking_history h JOIN booking_platform.bookings b ON b.id = h.booking_id
 	WHERE h.to_status = 'confirmed' AND (h.from_status IN ('', 'pending', 'expired')
 			OR h.from_status = 'confirmed' AND h.to_start IS NOT NULL)
 		OR h.to_status = 'cancelled' AND h.from_status = 'confirmed'),
 facts AS (
 	SELECT p.booking_id::text AS reference, p.id::text AS payment, NULL AS refund
-	FROM booking_platform.payments p WHERE p.parked OR p.unapplied <> ''
+	FROM booking_platform.payments p JOIN booking_platform.bookings b ON b.id = p.booking_id
+	WHERE b.email <> '' AND (p.parked OR p.unapplied <> '')
 	UNION ALL
 	SELECT p.booking_id::text, p.id::text, r.id::text
-	FROM booking_platform.refunds r JOIN booking_platform.payments p ON p.id = r.payment_id WHERE r.status <> 'due')
+	FROM booking_platform.refunds r JOIN booking_platform.payments p ON p.id = r.payment_id
+	JOIN booking_platform.bookings b ON b.id = p.booking_id
+	WHERE b.email <> '' AND r.status <> 'due')
 SELECT format('change %s of booking %s has no message', c.occurrence, c.reference) FROM changes c
-WHERE NOT EXISTS (SELECT FROM booking_platform.messages m
+WHERE NOT c.erased AND NOT EXISTS (SELECT FROM booking_platform.messages m
 	WHERE (m.reference, m.kind, m.occurrence) = (c.reference, c.kind, c.occurrence))
 UNION ALL
 SELECT format('payment %s, refund %s has no message', f.payment, f.refund) FROM facts f

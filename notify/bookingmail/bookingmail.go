@@ -105,8 +105,10 @@ func (m *Mailer) Kinds() map[string]notify.Kind {
 	return kinds
 }
 
-// LinkAgain is the draft of a mail that gives a customer the private link again. Messages
-// with the same occurrence are sent once: use the id of a request, or the day.
-func LinkAgain(bookingID, occurrence string) notify.Draft {
-	return notify.Draft{Kind: kindCustomer + string(TopicLink), Reference: bookingID, Occurrence: occurrence}
+// LinkAgain is the draft of a mail that gives a customer the private link again, as it is
+// when the mail is sent. Messages with the same occurrence are sent once: use the id of a
+// request, or the day.
+func LinkAgain(b booking.Booking, occurrence string) notify.Draft {
+	return notify.Draft{Kind: kindCustomer + string(TopicLink), Reference: b.ID, Occurrence: occurrence,
+		Language: b.Language}
 }

@@ -246,7 +246,7 @@ func TestMails_LinkAgain(t *testing.T) {
 	again := func(occurrence string) notify.Mail {
 		tx, err := w.db.BeginTx(context.WithoutCancel(t.Context()), nil)
 		require.NoError(t, err)
-		_, err = w.outbox.Enqueue(t.Context(), tx, bookingmail.LinkAgain(b.ID, occurrence))
+		_, err = w.outbox.Enqueue(t.Context(), tx, bookingmail.LinkAgain(b, occurrence))
 		require.NoError(t, err)
 		require.NoError(t, tx.Commit())
 		return w.one(w.send(), ann.Email)
