@@ -89,9 +89,7 @@ func (s *services) expandLinks(ctx context.Context, m notify.Message) ([]notify.
 	}
 	var drafts []notify.Draft
 	for _, b := range page.Bookings {
-		draft := bookingmail.LinkAgain(b.ID, m.Occurrence)
-		draft.Language = b.Language
-		drafts = append(drafts, draft)
+		drafts = append(drafts, bookingmail.LinkAgain(b, m.Occurrence))
 	}
 	return drafts, nil
 }
