@@ -315,11 +315,15 @@ WHERE NOT EXISTS (SELECT FROM booking_platform.payment_events e
 	WHERE e.receiver IN (` + hostsSQL + `) AND e.stripe_event_id = a.id)`
 
 // The queries name the changes as the triggers of the set BookingMail do. An erasure deletes
-// the messages of a customer, whose bookings have no address then.
+// the messages of a customer, whose bookings have no address then. Changes before the
+// triggers, and while the migration waited for its lock, have none.
 const messagesSQL = `,
+triggers AS (
+	SELECT min(g.tstamp)::timestamptz + interval '2 seconds' AS since
+	FROM booking_platform.goose_bookingmail g WHERE g.version_id = 1),
 changes AS (
 	SELECT h.booking_id::text AS reference, 'booking.change' AS kind, h.id::text AS occurrence,
-		b.kind = 'booking' AND b.email = '' AS erased
+		b.kind = 'booking' AND b.email = '' OR h.at < (SELECT t.since FROM triggers t) AS excused
 	FROM booking_platform.booking_history h JOIN booking_platform.bookings b ON b.id = h.booking_id
 	WHERE h.to_status = 'confirmed' AND (h.from_status IN ('', 'pending', 'expired')
 			OR h.from_status = 'confirmed' AND h.to_start IS NOT NULL)
@@ -327,14 +331,14 @@ changes AS (
 facts AS (
 	SELECT p.booking_id::text AS reference, p.id::text AS payment, NULL AS refund
 	FROM booking_platform.payments p JOIN booking_platform.bookings b ON b.id = p.booking_id
-	WHERE b.email <> '' AND (p.parked OR p.unapplied <> '')
+	WHERE b.email <> '' AND (p.parked OR p.unapplied <> '') AND p.updated_at >= (SELECT t.since FROM triggers t)
 	UNION ALL
 	SELECT p.booking_id::text, p.id::text, r.id::text
 	FROM booking_platform.refunds r JOIN booking_platform.payments p ON p.id = r.payment_id
 	JOIN booking_platform.bookings b ON b.id = p.booking_id
-	WHERE b.email <> '' AND r.status <> 'due')
+	WHERE b.email <> '' AND r.status <> 'due' AND r.updated_at >= (SELECT t.since FROM triggers t))
 SELECT format('change %s of booking %s has no message', c.occurrence, c.reference) FROM changes c
-WHERE NOT c.erased AND NOT EXISTS (SELECT FROM booking_platform.messages m
+WHERE NOT c.excused AND NOT EXISTS (SELECT FROM booking_platform.messages m
 	WHERE (m.reference, m.kind, m.occurrence) = (c.reference, c.kind, c.occurrence))
 UNION ALL
 SELECT format('payment %s, refund %s has no message', f.payment, f.refund) FROM facts f
