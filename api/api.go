@@ -63,7 +63,7 @@ type Options struct {
 }
 
 // API is the JSON API. It is safe for concurrent use, and has no state but the encoded
-// list of resources, about 300 bytes each.
+// list of resources, about 500 bytes each.
 type API struct {
 	deps   Deps
 	opts   Options

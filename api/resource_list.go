@@ -100,5 +100,5 @@ func encodeResources(page booking.ResourcePage, paged bool) (*wholeList, error) 
 		answer.Meta = &resourceListMeta{Count: len(answer.Items), Total: page.Total, Next: page.Next}
 	}
 	body, err := json.Marshal(answer)
-	return &wholeList{page.Version, append(body, '\n')}, err
+	return &wholeList{page.Version, body}, err
 }

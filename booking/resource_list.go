@@ -41,7 +41,7 @@ type ResourcePage struct {
 // resource of the one before, where that is in the list by then, so resources that are
 // renamed meanwhile may occur twice or not at all.
 //
-// The process keeps one list of all resources in memory, about 2 kB each. Each call asks
+// The process keeps one list of all resources in memory, about 1 kB each. Each call asks
 // the database whether it is current, and shares the question with calls that wait for
 // the same; so the result has every change that was committed before the call, on any
 // replica. One round trip, which reads the versions of all resources, and one more if the

@@ -7,9 +7,11 @@
 //	BENCH_SECONDS   duration of a contender in each round (default 4)
 //	BENCH_ROUNDS    rounds; ratios are medians (default 3)
 //	BENCH_ONLY      comma-separated: holds, refusals, httpholds, httprefusals, webhook,
-//	                moves, size (default all)
+//	                moves, size, routes (default all)
 //	BENCH_EVENTS    unpaid bookings in each run of webhook (default 120000)
-//	BENCH_ROWS      bookings in the larger database of size (default 10000000)
+//	BENCH_ROWS      bookings in the larger database of size (default 10000000), and in that
+//	                of routes (default 1000000)
+//	BENCH_LEDGER    events in the database of routes (default 3000000)
 //	BENCH_PROFILE   folder for CPU profiles of the Go contenders (default none)
 package main
 
@@ -74,6 +76,7 @@ func run(ctx context.Context) (err error) {
 		{"holds", b.holds, true}, {"refusals", b.refusals, true}, {"httpholds", b.httpHolds, true},
 		{"httprefusals", b.httpRefusals, true},
 		{"webhook", b.webhook, true}, {"moves", b.moves, false}, {"size", b.size, false},
+		{"routes", b.routes, false},
 	}
 	for _, part := range parts {
 		if only := os.Getenv("BENCH_ONLY"); only != "" && !slices.Contains(strings.Split(only, ","), part.name) {
