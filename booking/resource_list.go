@@ -174,7 +174,7 @@ type resourcesVersionRow struct {
 	Hash int64 `db:"hash"`
 }
 
-func (v resourcesVersionRow) String() string { return fmt.Sprintf("%d-%016x", v.N, uint64(v.Hash)) }
+func (v resourcesVersionRow) String() string { return fmt.Sprintf("%d.%d", v.N, v.Hash) }
 
 type listedResourceRow struct {
 	resourceRow
@@ -203,7 +203,8 @@ func (s *Store) readResources(ctx context.Context, known *listedResources) (*lis
 	}
 	version := resourcesVersionRow{N: len(rows)}
 	list := &listedResources{
-		all: make([]Resource, 0, len(rows)), texts: make([]string, 0, len(rows)), places: make(map[string]int, len(rows)),
+		all: make([]Resource, 0, len(rows)), texts: make([]string, 0, len(rows)),
+		places: make(map[string]int, len(rows)),
 	}
 	for i, row := range rows {
 		r, err := row.resource()

@@ -60,7 +60,8 @@ type services struct {
 // newServices makes the packages. self is the local address of the host.
 func newServices(cfg config.Config, db *sql.DB, replica *postgres.Replica, self string,
 	logger *slog.Logger) (*services, error) {
-	s := &services{cfg: cfg, db: db, replica: replica, logger: logger, stats: &middleware.Stats{}, paused: newMaintenance(db, logger)}
+	s := &services{cfg: cfg, db: db, replica: replica, logger: logger, stats: &middleware.Stats{},
+		paused: newMaintenance(db, logger)}
 	s.clientIP = middleware.NewClientIP(cfg.TrustProxy.Count, cfg.TrustProxy.Networks)
 	if s.cfg.AppURL == "" {
 		s.cfg.AppURL = self
@@ -129,7 +130,8 @@ func newServices(cfg config.Config, db *sql.DB, replica *postgres.Replica, self 
 		return nil, err
 	}
 	s.customers, err = customers.New(customers.Parts{Bookings: s.bookings, Payments: s.payments,
-		Ledgers: []*webhook.Ledger{s.receiver.Ledger()}, Users: s.users, Messages: s.messages}, customers.Options{Logger: logger})
+		Ledgers: []*webhook.Ledger{s.receiver.Ledger()}, Users: s.users, Messages: s.messages},
+		customers.Options{Logger: logger})
 	if err != nil {
 		return nil, err
 	}

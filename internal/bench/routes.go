@@ -41,7 +41,8 @@ INSERT INTO booking_platform.payment_events (
     receiver, stripe_event_id, type, api_version, object_id, stripe_session_id, stripe_payment_intent_id, payment_ref,
     outcome, created_at, received_at, processed_at
 )
-SELECT 'host', 'evt_' || md5(n::text), CASE n % 20 WHEN 0 THEN 'charge.refunded' ELSE 'checkout.session.completed' END,
+SELECT 'host', 'evt_' || md5(n::text),
+       CASE n % 20 WHEN 0 THEN 'charge.refunded' ELSE 'checkout.session.completed' END,
        '2023-10-16', 'cs_test_' || md5(n::text) || md5((-n)::text), 'cs_test_' || md5(n::text) || md5((-n)::text),
        'pi_' || md5(n::text), gen_random_uuid()::text, 'processed', t.at, t.at, t.at
 FROM generate_series($1::integer + 1, $2::integer) AS n,
@@ -89,7 +90,8 @@ func (b *bench) routes(ctx context.Context) (err error) {
 		return err
 	}
 	var size string
-	if err := f.QueryRowContext(ctx, `SELECT pg_size_pretty(pg_database_size(current_database()))`).Scan(&size); err != nil {
+	const sizeSQL = `SELECT pg_size_pretty(pg_database_size(current_database()))`
+	if err := f.QueryRowContext(ctx, sizeSQL).Scan(&size); err != nil {
 		return err
 	}
 	fmt.Printf("%d resources, %d bookings, %d events, %s: the rest filled in %s\n", f.small+f.large+more, f.bookings,
@@ -114,7 +116,8 @@ func measureRoutes(ctx context.Context, base string, f *filled) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\n| one client | bytes | median, ms | 95th percentile, ms | slowest, ms |\n| --- | --- | --- | --- | --- |\n")
+	fmt.Print("\n| one client | bytes | median, ms | 95th percentile, ms | slowest, ms |\n" +
+		"| --- | --- | --- | --- | --- |\n")
 	for _, r := range []route{
 		{name: "GET /", path: "/"},
 		{name: "GET /?q=, a search", path: "/?q=room+27"},
