@@ -132,7 +132,8 @@ func TestHandleBatch_OneStatement(t *testing.T) {
 					url = testdb.Direct(t, url, "a prepared statement is the session's")
 				}
 				opts := webhook.Options{Logger: log.logger(), KeepPayload: true, Timeout: longer, Prepare: prepare}
-				c := newBatchFixture(t, testdb.Open(t, driver, url), opts, failing(errors.New("by itself")), effectBatch())
+				alone := failing(errors.New("by itself"))
+				c := newBatchFixture(t, testdb.Open(t, driver, url), opts, alone, effectBatch())
 				for id, a := range c.sendBatch(numbered(10)...) {
 					require.Equal(t, done(webhook.Processed), a, id)
 					e := entry(t, c.db, id)

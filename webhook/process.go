@@ -200,24 +200,6 @@ func (r *Receiver) process(ctx context.Context, ev Event, n *annotations) (resul
 	}
 }
 
-// processAndLog is process for an event without a request. It logs a line unless the
-// outcome is silent.
-func (r *Receiver) processAndLog(ctx context.Context, ev Event, message string, silent Outcome) (Outcome, error) {
-	start := time.Now()
-	n := &annotations{}
-	ctx = context.WithValue(ctx, annotationsKey{}, n)
-	v, err := r.process(ctx, ev, n)
-	if v.outcome == silent {
-		return v.outcome, err
-	}
-	d := Delivery{
-		Outcome: v.outcome, Reason: v.reason, EventID: ev.ID, EventType: ev.Type, OriginRequestID: ev.RequestID,
-		Bytes: len(ev.Payload), Duration: time.Since(start), Err: err,
-	}
-	r.logDelivery(ctx, responses[v].level, message, d, n)
-	return v.outcome, err
-}
-
 // recordFailure has its own transaction and time limit: those of the attempt have ended.
 func (r *Receiver) recordFailure(ctx context.Context, ev Event, cause error) error {
 	ctx, cancel := context.WithTimeout(ctx, r.recordTimeout())
@@ -393,20 +375,6 @@ func call(ctx context.Context, handle Handler, tx Tx, ev Event) (result, error) 
 		return result{Ignored, ReasonNotOurs}, nil
 	}
 	return result{}, fmt.Errorf("webhook: handle %s: %q is no outcome a handler may return", ev.Type, outcome)
-}
-
-// Receive processes an event that is known to come from Stripe, such as the response to
-// GET /v1/events, without a signature, as [Receiver.ServeHTTP] does. It returns Duplicate
-// for an event that was settled before, Rejected with a *[RejectedError] for what is not
-// an event, and Failed with the error, within Options.Timeout. It is neither counted in
-// [Receiver.Stats] nor observed; duplicates are not logged. Safe on every replica at
-// once.
-func (r *Receiver) Receive(ctx context.Context, payload []byte) (Outcome, error) {
-	ev, ok := decode(payload)
-	if !ok {
-		return Rejected, &RejectedError{ReasonNotAnEvent}
-	}
-	return r.processAndLog(ctx, ev, "webhook event received without a delivery", Duplicate)
 }
 
 // inflight limits how many deliveries use the database at once, and serialises deliveries

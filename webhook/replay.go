@@ -171,3 +171,35 @@ func (r *Receiver) replay(ctx context.Context, id, claimable string, dry bool) (
 	one.Outcome, one.Err = r.processAndLog(ctx, ev, "webhook event replayed", "")
 	return one, nil
 }
+
+// Receive processes an event that is known to come from Stripe, such as the response to
+// GET /v1/events, without a signature, as [Receiver.ServeHTTP] does. It returns Duplicate
+// for an event that was settled before, Rejected with a *[RejectedError] for what is not
+// an event, and Failed with the error, within Options.Timeout. It is neither counted in
+// [Receiver.Stats] nor observed; duplicates are not logged. Safe on every replica at
+// once.
+func (r *Receiver) Receive(ctx context.Context, payload []byte) (Outcome, error) {
+	ev, ok := decode(payload)
+	if !ok {
+		return Rejected, &RejectedError{ReasonNotAnEvent}
+	}
+	return r.processAndLog(ctx, ev, "webhook event received without a delivery", Duplicate)
+}
+
+// processAndLog is process for an event without a request. It logs a line unless the
+// outcome is silent.
+func (r *Receiver) processAndLog(ctx context.Context, ev Event, message string, silent Outcome) (Outcome, error) {
+	start := time.Now()
+	n := &annotations{}
+	ctx = context.WithValue(ctx, annotationsKey{}, n)
+	v, err := r.process(ctx, ev, n)
+	if v.outcome == silent {
+		return v.outcome, err
+	}
+	d := Delivery{
+		Outcome: v.outcome, Reason: v.reason, EventID: ev.ID, EventType: ev.Type, OriginRequestID: ev.RequestID,
+		Bytes: len(ev.Payload), Duration: time.Since(start), Err: err,
+	}
+	r.logDelivery(ctx, responses[v].level, message, d, n)
+	return v.outcome, err
+}
