@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 
@@ -313,7 +314,7 @@ func paymentOf(pay payments.Payment, refunds []payments.Refund, disputes []payme
 		StripeSessionID: pay.SessionID,
 		PaymentIntentID: pay.PaymentIntentID, Amount: moneyOf(pay.Amount), Captured: moneyOf(pay.Captured),
 		Refunded: moneyOf(pay.Refunded), Lost: moneyOf(pay.Lost), Unapplied: pay.Unapplied, Parked: pay.ParkedReason,
-		ExpiresAt: pay.ExpiresAt, CreatedAt: pay.CreatedAt, UpdatedAt: pay.UpdatedAt, Parameters: pay.Parameters(),
+		ExpiresAt: pay.ExpiresAt, CreatedAt: pay.CreatedAt, UpdatedAt: pay.UpdatedAt, Parameters: withoutLinks(pay.Parameters()),
 		Refunds: []refundJSON{}, Disputes: []disputeJSON{},
 	}
 	for _, r := range refunds {
@@ -325,6 +326,14 @@ func paymentOf(pay payments.Payment, refunds []payments.Refund, disputes []payme
 			d.CreatedAt, d.UpdatedAt})
 	}
 	return one
+}
+
+// ownerToken is what makes a link of the address to which a customer returns from Stripe,
+// in the encoded parameters of a Checkout Session.
+var ownerToken = regexp.MustCompile(`(?i)(%26|&|\\u0026|%3F|\?)token(%3D|=)[a-z0-9_-]+`)
+
+func withoutLinks(parameters json.RawMessage) json.RawMessage {
+	return ownerToken.ReplaceAll(parameters, nil)
 }
 
 func (c *Customers) events(ctx context.Context, p person) ([]eventJSON, error) {
