@@ -250,7 +250,7 @@ var frenchTexts = map[string]string{
 	"We send the links of your coming bookings to your e-mail address.": "Nous envoyons les liens de vos réservations à " +
 		"venir à votre adresse e-mail.",
 	"Send the links":                "Envoyer les liens",
-	"There were too many requests.": "Il y a eu trop de demandes.",
+	"There were too many requests.": "Il y a eu trop de requêtes.",
 
 	// Errors.
 	"Please try again in a moment": "Réessayez dans un instant",

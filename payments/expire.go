@@ -98,8 +98,8 @@ type leasedSession struct {
 func (p *Payments) leaseSession(ctx context.Context, bookingID string) (leasedSession, bool, error) {
 	var l leasedSession
 	err := p.inTxRetry(ctx, "lease a session", func(q *sql.Tx) error {
-		return q.QueryRowContext(ctx, leaseSessionSQL, expireLease, p.account, bookingID).Scan(&l.paymentID, &l.bookingID,
-			&l.sessionID, &l.keepUntil)
+		return q.QueryRowContext(ctx, leaseSessionSQL, expireLease, p.account, bookingID).Scan(&l.paymentID,
+			&l.bookingID, &l.sessionID, &l.keepUntil)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return leasedSession{}, false, nil

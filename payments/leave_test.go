@@ -27,7 +27,8 @@ func TestResume_WhatCanBePaid(t *testing.T) {
 	c, left, err := w.payments.Resume(t.Context(), booked.Booking.ID)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, trips.Load()-before)
-	require.Equal(t, []string{booked.URL, booked.SessionID, booked.PaymentID}, []string{c.URL, c.SessionID, c.PaymentID})
+	require.Equal(t, []string{booked.URL, booked.SessionID, booked.PaymentID},
+		[]string{c.URL, c.SessionID, c.PaymentID})
 	require.Greater(t, left, 34*time.Minute)
 	require.LessOrEqual(t, left, 35*time.Minute)
 
