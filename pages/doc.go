@@ -8,6 +8,11 @@
 // itself until the payment has arrived. There is no JavaScript and nothing inline, so
 // that a strict Content-Security-Policy can be set.
 //
+// Customers read English or French, by what their browser asks for (package locale); the
+// pages of staff are in English. A customer who leaves Stripe's page comes back to the
+// time that is still held: see docs/DECISIONS/0067. With Options.SendLinks, an address gets
+// its links mailed.
+//
 // [Pages] is an http.Handler for any router and any prefix:
 //
 //	p, err := pages.New(pages.Deps{...}, pages.Options{URL: "https://example.com/booking"})
