@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/booking-platform/booking-platform/booking"
@@ -25,11 +26,12 @@ type leaveView struct {
 // showLeave is where Stripe's page sends those who go back. It changes nothing: mail
 // scanners and browsers that load pages ahead follow links.
 func (p *Pages) showLeave(w http.ResponseWriter, r *http.Request) {
-	if !r.URL.Query().Has("token") {
+	query := r.URL.Query()
+	if !query.Has("token") && !strings.HasPrefix(query.Get("session_id"), "cs_") {
 		p.abandoned(w, r)
 		return
 	}
-	f, err := p.lookupOwned(r, r.URL.Query())
+	f, err := p.lookup(r)
 	if err != nil {
 		p.lookupError(w, r, err)
 		return
@@ -88,7 +90,8 @@ func (p *Pages) postLeave(w http.ResponseWriter, r *http.Request) {
 // leaveTimeout bounds how long a customer waits for Stripe to expire the session.
 const leaveTimeout = 5 * time.Second
 
-// abandoned is the page of sessions that were made before their address had a token.
+// abandoned is the page of sessions that were made before their address had their id, or
+// in whose address Stripe has not replaced the placeholder.
 func (p *Pages) abandoned(w http.ResponseWriter, r *http.Request) {
 	l := languageOf(r)
 	p.render(w, http.StatusOK, "message.html", messageView{

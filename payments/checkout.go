@@ -47,7 +47,7 @@ type Checkout struct {
 func (p *Payments) Checkout(ctx context.Context, bookingID string) (Checkout, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
-	b, err := p.bookings.WithOwnerToken(ctx, bookingID)
+	b, err := p.bookings.Get(ctx, bookingID)
 	if err != nil {
 		return Checkout{}, err
 	}

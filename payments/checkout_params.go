@@ -84,7 +84,8 @@ func (p *Payments) defaultParams(ctx context.Context, id string, b booking.Booki
 		ClientReferenceID: stripe.String(id),
 		// Stripe replaces the braces, which must not be escaped.
 		SuccessURL:    stripe.String(p.appURL + withQuery(p.opts.SuccessPath, "session_id="+sessionPlaceholder)),
-		CancelURL:     stripe.String(p.appURL + withQuery(p.opts.CancelPath, leaving(b))),
+		CancelURL:     stripe.String(p.appURL + withQuery(p.opts.CancelPath,
+			"booking="+url.QueryEscape(b.ID)+"&session_id="+sessionPlaceholder)),
 		CustomerEmail: optional(b.Customer.Email),
 		Locale:        optional(texts.Locale),
 		Metadata:      metadata,
@@ -110,15 +111,6 @@ func (p *Payments) defaultParams(ctx context.Context, id string, b booking.Booki
 			Submit: &stripe.CheckoutSessionCustomTextSubmitParams{Message: stripe.String(texts.Submit)}}
 	}
 	return params, nil
-}
-
-// leaving is the query of the page to which the customer returns without having paid.
-func leaving(b booking.Booking) string {
-	query := url.Values{"booking": {b.ID}}
-	if b.OwnerToken != "" {
-		query.Set("token", b.OwnerToken)
-	}
-	return query.Encode()
 }
 
 const sessionPlaceholder = "{CHECKOUT_SESSION_ID}"

@@ -52,7 +52,7 @@ func TestTexts_AndPaths(t *testing.T) {
 	require.Equal(t, "Annulation gratuite.", s.Parameters.Get("custom_text[submit][message]"))
 	require.Equal(t, "fr", s.Parameters.Get("locale"))
 	require.Equal(t, appURL+"/merci?shop=1&session_id={CHECKOUT_SESSION_ID}", s.SuccessURL)
-	require.Equal(t, appURL+"/annule?booking="+booked.Booking.ID, s.CancelURL)
+	require.Equal(t, appURL+"/annule?booking="+booked.Booking.ID+"&session_id={CHECKOUT_SESSION_ID}", s.CancelURL)
 	require.Equal(t, appURL+"/merci?shop=1&booking=b&token=t", w.payments.BookingURL("b", "t"))
 	w.pay(payments.Checkout{SessionID: booked.SessionID})
 	require.Equal(t, booking.StatusConfirmed, w.status(booked.Booking.ID))

@@ -30,7 +30,7 @@ func TestCheckout_PaidIsConfirmed(t *testing.T) {
 	require.Equal(t, map[string]string{"payment_id": c.PaymentID, "booking_id": b.ID, "request_id": "req-1234"},
 		s.Metadata)
 	require.Equal(t, appURL+"/success?session_id={CHECKOUT_SESSION_ID}", s.SuccessURL)
-	require.Equal(t, appURL+"/cancel?booking="+b.ID, s.CancelURL)
+	require.Equal(t, appURL+"/cancel?booking="+b.ID+"&session_id={CHECKOUT_SESSION_ID}", s.CancelURL)
 
 	require.Equal(t, payments.StatusOpen, w.payment(b.ID).Status())
 	w.pay(c)

@@ -102,8 +102,7 @@ type Options struct {
 	OnPaidSQL string
 	// SuccessPath and CancelPath are where Stripe's page sends the customer, below appURL:
 	// SuccessPath with the parameter session_id (or booking and token if nothing is to
-	// pay), CancelPath with booking and token, the owner token, if the booking has one: it
-	// opens the booking's page, as the session's id does. They may have a query. The defaults are "/success"
+	// pay), CancelPath with booking and session_id. They may have a query. The defaults are "/success"
 	// and "/cancel".
 	SuccessPath, CancelPath string
 	// Texts returns what the customer reads on Stripe's page, for a new payment; nil

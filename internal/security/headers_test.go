@@ -109,7 +109,7 @@ func securityHeaders(t *testing.T, c *cluster) {
 		"/success":             404, "/success?booking=%3Cscript%3E&token=x": 404, "/booking/cancel": 404,
 		"/booking/move": 404,
 		"/dashboard":    302, "/nothing/here": 404, "/static/": 404, "/static/nothing": 404, "//": 404,
-		"/%3Cscript%3E": 404, "/webhook": 405, "/book": 405,
+		"/%3Cscript%3E": 404, "/webhook": 405, "/book": 303,
 		"/health": 200, "/health/db": 200, "/api/resources/none/availability": 404,
 		"/api/resources/" + resource + "/availability?from=x": 400,
 		"/api/bookings/" + b.ID + "?token=" + b.Token:         200, "/api/bookings/" + b.ID: 401, "/api/bookings": 401,

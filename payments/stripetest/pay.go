@@ -279,15 +279,17 @@ func (s *Server) usePage(w http.ResponseWriter, r *http.Request) {
 		}
 		s.writePage(w, http.StatusPaymentRequired, sess, "The card was declined. Nothing was paid; you can try again.")
 	case action == "leave" && sess.CancelURL != "":
-		redirect(w, sess.CancelURL)
+		redirect(w, withSession(sess.CancelURL, sess.ID))
 	default:
 		s.writePage(w, http.StatusBadRequest, sess, "That is not one of the buttons.")
 	}
 }
 
 func (s Session) successURL() string {
-	return strings.ReplaceAll(s.SuccessURL, "{CHECKOUT_SESSION_ID}", s.ID)
+	return withSession(s.SuccessURL, s.ID)
 }
+
+func withSession(address, id string) string { return strings.ReplaceAll(address, "{CHECKOUT_SESSION_ID}", id) }
 
 func redirect(w http.ResponseWriter, address string) {
 	w.Header().Set("Location", address)
@@ -318,7 +320,7 @@ func (s *Server) writePage(w http.ResponseWriter, status int, sess Session, mess
 	case Complete:
 		v.Back = sess.successURL()
 	case Expired:
-		v.Back = sess.CancelURL
+		v.Back = withSession(sess.CancelURL, sess.ID)
 	}
 	var page strings.Builder
 	if err := pageTemplate.Execute(&page, v); err != nil {
