@@ -83,8 +83,8 @@ func (p *Payments) defaultParams(ctx context.Context, id string, b booking.Booki
 		Mode:              stripe.String(string(stripe.CheckoutSessionModePayment)),
 		ClientReferenceID: stripe.String(id),
 		// Stripe replaces the braces, which must not be escaped.
-		SuccessURL:    stripe.String(p.appURL + withQuery(p.opts.SuccessPath, "session_id="+sessionPlaceholder)),
-		CancelURL:     stripe.String(p.appURL + withQuery(p.opts.CancelPath,
+		SuccessURL: stripe.String(p.appURL + withQuery(p.opts.SuccessPath, "session_id="+sessionPlaceholder)),
+		CancelURL: stripe.String(p.appURL + withQuery(p.opts.CancelPath,
 			"booking="+url.QueryEscape(b.ID)+"&session_id="+sessionPlaceholder)),
 		CustomerEmail: optional(b.Customer.Email),
 		Locale:        optional(texts.Locale),

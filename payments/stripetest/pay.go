@@ -289,7 +289,9 @@ func (s Session) successURL() string {
 	return withSession(s.SuccessURL, s.ID)
 }
 
-func withSession(address, id string) string { return strings.ReplaceAll(address, "{CHECKOUT_SESSION_ID}", id) }
+func withSession(address, id string) string {
+	return strings.ReplaceAll(address, "{CHECKOUT_SESSION_ID}", id)
+}
 
 func redirect(w http.ResponseWriter, address string) {
 	w.Header().Set("Location", address)
