@@ -314,8 +314,9 @@ func paymentOf(pay payments.Payment, refunds []payments.Refund, disputes []payme
 		StripeSessionID: pay.SessionID,
 		PaymentIntentID: pay.PaymentIntentID, Amount: moneyOf(pay.Amount), Captured: moneyOf(pay.Captured),
 		Refunded: moneyOf(pay.Refunded), Lost: moneyOf(pay.Lost), Unapplied: pay.Unapplied, Parked: pay.ParkedReason,
-		ExpiresAt: pay.ExpiresAt, CreatedAt: pay.CreatedAt, UpdatedAt: pay.UpdatedAt, Parameters: withoutLinks(pay.Parameters()),
-		Refunds: []refundJSON{}, Disputes: []disputeJSON{},
+		ExpiresAt: pay.ExpiresAt, CreatedAt: pay.CreatedAt, UpdatedAt: pay.UpdatedAt,
+		Parameters: withoutLinks(pay.Parameters()),
+		Refunds:    []refundJSON{}, Disputes: []disputeJSON{},
 	}
 	for _, r := range refunds {
 		one.Refunds = append(one.Refunds, refundJSON{r.ID, r.StripeID, moneyOf(r.Amount), string(r.Status),

@@ -139,8 +139,8 @@ func (c *cli) rootCommand() *cobra.Command {
 			RunE:    serving,
 		},
 		c.migrateCommand(), c.resourceCommand(), c.eventsCommand(), c.paymentCommand(), c.bookingCommand(),
-		c.messageCommand(), c.customerCommand(), c.userCommand(), c.maintenanceCommand(), c.doctorCommand(), c.healthcheckCommand(),
-		c.versionCommand(), c.manCommand(), help,
+		c.messageCommand(), c.customerCommand(), c.userCommand(), c.maintenanceCommand(), c.doctorCommand(),
+		c.healthcheckCommand(), c.versionCommand(), c.manCommand(), help,
 	)
 	addCompletion(root)
 	eachCommand(root, func(cmd *cobra.Command) {

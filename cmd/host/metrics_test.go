@@ -428,25 +428,3 @@ func TestOps_DashboardIsComplete(t *testing.T) {
 		}
 	}
 }
-
-// docs/metrics.md lists all metrics with type and labels.
-func TestMetrics_AreDocumented(t *testing.T) {
-	t.Parallel()
-	content, err := os.ReadFile("../../docs/metrics.md")
-	require.NoError(t, err)
-	row := regexp.MustCompile("(?m)^\\| `(booking_\\w+)` \\| (\\w+) \\|([^|]*)\\| [^|]+ \\|$")
-	documented := map[string]string{}
-	for _, m := range row.FindAllStringSubmatch(string(content), -1) {
-		labels := regexp.MustCompile(`\w+`).FindAllString(m[3], -1)
-		slices.Sort(labels)
-		documented[m[1]] = m[2] + " " + strings.Join(labels, " ")
-	}
-	s := exposed(t)
-	real := map[string]string{}
-	for family, kind := range s.types {
-		if strings.HasPrefix(family, "booking_") {
-			real[family] = kind + " " + strings.Join(s.labels(family, kind), " ")
-		}
-	}
-	require.Equal(t, real, documented)
-}

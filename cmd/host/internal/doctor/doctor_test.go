@@ -34,8 +34,8 @@ func TestExamine_GoodHost(t *testing.T) {
 		doctor.DatabaseClock, doctor.DatabaseConnections,
 		doctor.Schema, doctor.DatabaseRights, doctor.AdminUser, doctor.Resources, doctor.Prices, doctor.EventsWaiting,
 		doctor.EventsOtherMode, doctor.RefundsStuck, doctor.RefundsFailed,
-		doctor.PaymentsParked, doctor.PaymentsDisputed, doctor.Reconciliation, doctor.Background, doctor.Messages, doctor.Stripe,
-		doctor.StripeClock, doctor.WebhookEndpoint,
+		doctor.PaymentsParked, doctor.PaymentsDisputed, doctor.Reconciliation, doctor.Background, doctor.Messages,
+		doctor.Stripe, doctor.StripeClock, doctor.WebhookEndpoint,
 		doctor.WebhookEndpointTypes, doctor.WebhookEndpointVersion, doctor.EventsUndelivered,
 	} {
 		require.True(t, seen[name], "%s was not examined:\n%s", name, whole(found))
