@@ -14,6 +14,7 @@ var frenchTexts = map[string]string{
 	"Free of charge":     "Gratuit",
 	"until %s":           "jusqu’au %s",
 	"until it begins":    "jusqu’au début",
+	"%s: %s":             "%s : %s",
 	"%d people":          "%d personnes",
 	"%s per person":      "%s par personne",
 	"You may cancel.":    "Vous pouvez annuler.",
@@ -27,7 +28,7 @@ var frenchTexts = map[string]string{
 	"It can be neither cancelled nor moved.":           "Elle ne peut être ni annulée ni déplacée.",
 	"You may cancel free of charge %s. After that, and %s, %s of %s is kept.": "Vous pouvez annuler sans frais %s. " +
 		"Ensuite, et %s, %s sur %s sont retenus.",
-	"You may cancel free of charge %s, and not after that.": "Vous pouvez annuler sans frais %s, et plus ensuite.",
+	"You may cancel free of charge %s, and not after that.": "Vous pouvez annuler sans frais %s, mais plus ensuite.",
 	"Nothing was charged.":                  "Rien n’a été débité.",
 	"The whole price, %s, is kept.":         "Le prix entier, %s, est retenu.",
 	"The whole price, %s, is refunded.":     "Le prix entier, %s, est remboursé.",
@@ -41,7 +42,7 @@ var frenchTexts = map[string]string{
 	"For staff":                             "Pour l’équipe",
 	"No money moves:":                       "Aucun paiement réel :",
 	"What can be booked":                    "Ce qui se réserve",
-	"Times in %s":                           "Heures de %s",
+	"Times in %s":                           "Fuseau horaire : %s",
 	"What":                                  "Quoi",
 	"How many people?":                      "Combien de personnes ?",
 	"Or more":                               "Ou plus",
@@ -64,7 +65,7 @@ var frenchTexts = map[string]string{
 	"Please come back later.":               "Revenez plus tard.",
 	"Nothing can be booked yet":             "Rien ne peut encore être réservé",
 	"this is the built-in Stripe stand-in.": "c’est le remplaçant intégré de Stripe.",
-	"No time is free on these days.":        "Aucune heure n’est libre ces jours-ci.",
+	"No time is free on these days.":        "Aucune heure n’est libre à ces dates.",
 	"The next free time is %s.":             "La prochaine heure libre : %s.",
 
 	"This time is no longer kept for you. Please choose again.": "Cette heure n’est plus réservée pour vous. " +
@@ -191,7 +192,8 @@ var frenchTexts = map[string]string{
 	"Your payment is still on its way. When it has arrived:": "Votre paiement est encore en route. À son arrivée :",
 	"Your payment could not be applied to it. We look into it and contact you.": "Votre paiement n’a pas pu lui être " +
 		"attribué. Nous vérifions et vous contactons.",
-	"It reaches your account within 5 to 10 business days.": "Il arrive sur votre compte sous 5 à 10 jours ouvrables.",
+	"It reaches your account within 5 to 10 business days.": "Le remboursement arrive sur votre compte " +
+		"sous 5 à 10 jours ouvrés.",
 	"Your payment could not be used for this booking. All of it, %s, has been refunded to you.": "Votre paiement n’a " +
 		"pas pu servir à cette réservation. Il vous a été remboursé en entier, soit %s.",
 	"Your payment could not be used for this booking. All of it, %s, is refunded to you automatically.": "Votre " +
@@ -202,7 +204,7 @@ var frenchTexts = map[string]string{
 	"That is in %d minutes.":                             "C’est dans %d minutes.",
 	"Give it up":                                         "Y renoncer",
 	"Other times":                                        "D’autres heures",
-	"Yours, not paid yet":                                "À vous, pas encore payé",
+	"Yours, not paid yet":                                "À vous, pas encore payées",
 	"Pay or give it up":                                  "Payer ou y renoncer",
 	"You already hold this time, see below.":             "Cette heure vous est déjà réservée, voir ci-dessous.",
 	"The time is reserved for you for %s while you pay.": "L’heure vous est réservée pendant %s, le temps de payer.",
@@ -298,16 +300,18 @@ var frenchTexts = map[string]string{
 		"vous est réservé : il permet de voir, de déplacer et d’annuler la réservation. Ne transférez pas ce message.",
 	"You receive this mail because of a booking made with this address.": "Vous recevez ce message en raison d’une " +
 		"réservation faite avec cette adresse.",
-	"Before":                  "Auparavant",
-	"People":                  "Personnes",
-	"Customer":                "Client",
-	"Total":                   "Total",
-	"Refund":                  "Remboursement",
-	"Received":                "Reçu",
-	"Reason":                  "Motif",
-	"Booking":                 "Réservation",
-	"Nothing is paid back.":   "Aucun remboursement n’est dû.",
-	"%s is paid back to you.": "%s vous sont rendus.",
+	"Before":                          "Auparavant",
+	"People":                          "Personnes",
+	"Customer":                        "Client",
+	"Total":                           "Total",
+	"Refund":                          "Remboursement",
+	"Received":                        "Reçu",
+	"Reason":                          "Motif",
+	"Booking":                         "Réservation",
+	"Nothing is paid back.":           "Aucun remboursement n’est dû.",
+	"%s is paid back to you.":         "%s vous sont rendus.",
+	"%s has to be paid back by hand.": "%s sont à rendre manuellement.",
+	"It is not confirmed yet: the payment has not arrived.": "Elle n’est pas encore confirmée : le paiement n’est pas arrivé.",
 	"The refund of %s failed. It has to be paid in another way.": "Le remboursement de %s a échoué. Il doit être payé " +
 		"autrement.",
 	"You need not pay again. We write to you as soon as it is decided.": "Vous n’avez pas à payer de nouveau. Nous vous " +

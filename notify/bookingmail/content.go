@@ -28,7 +28,8 @@ type Content struct {
 	Zone     *time.Location
 	// From and Start are the starts before and after a move; From is zero otherwise.
 	From time.Time
-	// Payment and Refund are nil unless the topic is about one.
+	// Payment and Refund are nil unless the topic is about one. TopicCancelled has the
+	// Payment that the booking's refund is of.
 	Payment *payments.Payment
 	Refund  *payments.Refund
 	// Link is the customer's private link, "" in a mail to the owner.
@@ -140,7 +141,21 @@ func outdated(topic Topic, b booking.Booking, d data, now time.Time) string {
 
 // money reads the payment and the refund of a topic that is about one.
 func (m *Mailer) money(ctx context.Context, d data, c *Content) error {
-	if d.Payment == "" || m.opts.Payments == nil {
+	if m.opts.Payments == nil {
+		return nil
+	}
+	if b := c.Booking; c.Topic == TopicCancelled && b.Refund != nil && b.Refund.Minor > 0 {
+		pay, err := m.opts.Payments.ForBooking(ctx, b.ID)
+		if errors.Is(err, payments.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read the payment: %w", err)
+		}
+		c.Payment = &pay
+		return nil
+	}
+	if d.Payment == "" {
 		return nil
 	}
 	pay, err := m.opts.Payments.Get(ctx, d.Payment)

@@ -15,6 +15,7 @@ import (
 	"github.com/booking-platform/booking-platform/booking/calendar"
 	"github.com/booking-platform/booking-platform/locale"
 	"github.com/booking-platform/booking-platform/notify"
+	"github.com/booking-platform/booking-platform/payments"
 )
 
 //go:embed mail.html
@@ -38,7 +39,12 @@ type document struct {
 	Button, Link    string
 	Keep            string
 	Seller, Footer  string
+
+	locale locale.Locale
 }
+
+// Line is a line of the text: French has a space before the colon.
+func (d document) Line(label, value string) string { return d.locale.T("%s: %s", label, value) }
 
 type row struct{ Label, Value string }
 
@@ -51,7 +57,7 @@ func Render(c Content) (notify.Mail, error) {
 		what += " – " + offer
 	}
 	at := what + ", " + l.Moment(c.Booking.Start, c.Zone)
-	d := document{Language: l.Tag(), Seller: oneLine(c.Seller), Link: c.Link}
+	d := document{Language: l.Tag(), Seller: oneLine(c.Seller), Link: c.Link, locale: l}
 	if c.ToOwner {
 		d.Title, d.Lead = ownerLead(l, c.Topic, at), ownerLead(l, c.Topic, what)
 	} else {
@@ -78,7 +84,9 @@ func (c Content) mail(d document) (notify.Mail, error) {
 	m := notify.Mail{To: c.To, ReplyTo: c.ReplyTo, Subject: short(d.Title), Language: d.Language, Text: text.String(),
 		HTML: html.String(), Calendar: c.Calendar, CalendarMethod: c.CalendarMethod}
 	if !c.ToOwner {
-		m.ToName = oneLine(c.Booking.Customer.FirstName + " " + c.Booking.Customer.LastName)
+		if name := c.Booking.Customer; isName(name.FirstName) && (name.LastName == "" || isName(name.LastName)) {
+			m.ToName = oneLine(name.FirstName + " " + name.LastName)
+		}
 	}
 	if c.Calendar != nil {
 		// Programs that do not look at alternatives have the file.
@@ -112,8 +120,10 @@ func rows(l locale.Locale, c Content, what string) (all []row) {
 	switch {
 	case c.Refund != nil:
 		add(l.T("Refund"), l.Money(c.Refund.Amount))
-	case c.Topic == TopicCancelled && b.Refund != nil:
-		add(l.T("Refund"), l.Money(*b.Refund))
+	case c.Topic == TopicCancelled:
+		if b.Refund != nil && !c.disputed() {
+			add(l.T("Refund"), l.Money(*b.Refund))
+		}
 	case c.Payment != nil:
 		add(l.T("Received"), l.Money(c.Payment.Captured))
 		add(l.T("Reason"), reason(l, *c.Payment))
@@ -131,11 +141,8 @@ func sentences(l locale.Locale, c Content) (all []string) {
 			say(l.Terms(b, c.Zone, c.Now))
 		}
 	case TopicCancelled:
-		switch {
-		case b.Refund != nil && b.Refund.Minor > 0:
-			say(back(l, *b.Refund))
-		case b.Amount.Minor > 0:
-			say(l.T("Nothing is paid back."))
+		if text := cancelled(l, c); text != "" {
+			say(text)
 		}
 	case TopicRefunded:
 		switch {
@@ -157,6 +164,10 @@ func sentences(l locale.Locale, c Content) (all []string) {
 		if c.Payment != nil {
 			say(back(l, c.Payment.Captured))
 		}
+	case TopicLink:
+		if b.Status == booking.StatusPending {
+			say(l.T("It is not confirmed yet: the payment has not arrived."))
+		}
 	}
 	switch c.CalendarMethod {
 	case "REQUEST":
@@ -168,6 +179,43 @@ func sentences(l locale.Locale, c Content) (all []string) {
 		say(l.T("We look forward to seeing you."))
 	}
 	return all
+}
+
+// disputed reports whether a bank looks into the payment, or has decided for the customer.
+func (c Content) disputed() bool {
+	return c.Payment != nil && (c.Payment.OpenDisputes > 0 || c.Payment.Lost.Minor > 0)
+}
+
+// cancelled says what goes back for a cancelled booking, and how, or "".
+func cancelled(l locale.Locale, c Content) string {
+	refund := c.Booking.Refund
+	switch {
+	case refund == nil || refund.Minor == 0:
+		if c.Booking.Amount.Minor == 0 {
+			return ""
+		}
+		return l.T("Nothing is paid back.")
+	case c.disputed() && c.ToOwner:
+		return ""
+	case c.disputed():
+		return contested(l, *c.Payment, *refund)
+	case c.Payment != nil && c.Payment.Kind != payments.KindDesk:
+		return back(l, *refund)
+	case c.ToOwner:
+		return l.T("%s has to be paid back by hand.", l.Money(*refund))
+	}
+	return l.T("%s is paid back to you.", l.Money(*refund))
+}
+
+// contested says how a dispute changes a refund.
+func contested(l locale.Locale, p payments.Payment, refund booking.Money) string {
+	switch back := p.GoesBack(refund); {
+	case p.OpenDisputes > 0:
+		return l.T("Your bank is looking into this payment: nothing is refunded until that is decided.")
+	case back.Minor > 0:
+		return l.T("Your bank has already returned %s to you, and %s is refunded by us.", l.Money(p.Lost), l.Money(back))
+	}
+	return l.T("Your bank has already returned %s to you: nothing more is refunded.", l.Money(p.Lost))
 }
 
 // back says how money goes back by Stripe.

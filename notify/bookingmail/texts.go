@@ -89,12 +89,17 @@ func reason(l locale.Locale, p payments.Payment) string {
 
 const maxName = 40
 
-// hello greets by name, unless the name looks like an advertisement: anyone can book with
-// the address of another person.
-func hello(l locale.Locale, name string) string {
+// isName reports whether a name can be shown to the recipient. One that looks like an
+// advertisement is not, because the address can be that of another person.
+func isName(name string) bool {
 	name = oneLine(name)
-	if name == "" || len([]rune(name)) > maxName || strings.ContainsAny(name, ":/.@<>!?$€£0123456789") {
+	return name != "" && len([]rune(name)) <= maxName && !strings.ContainsAny(name, ":/.@<>!?$€£0123456789")
+}
+
+// hello greets by name, if it can be shown.
+func hello(l locale.Locale, name string) string {
+	if !isName(name) {
 		return l.T("Hello,")
 	}
-	return l.T("Hello %s,", name)
+	return l.T("Hello %s,", oneLine(name))
 }
