@@ -268,7 +268,7 @@ func TestBrowser_WayBackOnAPhone(t *testing.T) {
 			require.NoError(t, chromedp.Do(ctx,
 				picture(name+"-phone-left"),
 				chromedp.Click(`//a[text()="D’autres heures"]`),
-				chromedp.WaitVisible(`//h2[text()="À vous, pas encore payé"]`),
+				chromedp.WaitVisible(`//h2[text()="À vous, pas encore payées"]`),
 				picture(name+"-phone-own"),
 			))
 			book("13:00")

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 	"sync"
@@ -95,7 +96,8 @@ func (b *Box) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", htmlPolicy)
 		w.Header().Set("X-Frame-Options", "SAMEORIGIN")
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_, _ = w.Write([]byte(m.HTML))
+		// A window of their own for the links: the host's pages are shown in no frame.
+		_, _ = w.Write([]byte(strings.Replace(m.HTML, "<head>", `<head><base target="_blank">`, 1)))
 	case len(parts) == 3 && parts[1] == "files":
 		b.file(w, r, m, parts[2])
 	default:
@@ -126,7 +128,8 @@ func (b *Box) file(w http.ResponseWriter, r *http.Request, m kept, number string
 	_, _ = w.Write(a.Content)
 }
 
-func (b *Box) page(w http.ResponseWriter, r *http.Request, name string, data any) {
+func (b *Box) page(w http.ResponseWriter, r *http.Request, name string, data map[string]any) {
+	data["Style"] = path.Join(path.Dir(b.prefix), "static/style.css")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	if err := templates.ExecuteTemplate(w, name, data); err != nil {
 		b.logger.ErrorContext(r.Context(), "mailbox: render", slog.String("error", err.Error()))

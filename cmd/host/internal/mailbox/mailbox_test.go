@@ -36,6 +36,10 @@ func TestBox_ShowsMailsAsSent(t *testing.T) {
 	require.Contains(t, page, `sandbox="`)
 	html := get(t, box, "/mailbox/1/html")
 	require.Equal(t, "<p style=\"color:red\">html</p>", html.Body.String())
+	// The links of a mail open in a window of their own: the host's pages are in no frame.
+	require.NoError(t, box.Send(t.Context(), notify.Mail{HTML: "<!doctype html>\n<html><head>\n</head></html>"}))
+	require.Equal(t, "<!doctype html>\n<html><head><base target=\"_blank\">\n</head></html>",
+		get(t, box, "/mailbox/2/html").Body.String())
 	policy := html.Header().Get("Content-Security-Policy")
 	require.Contains(t, policy, "default-src 'none'")
 	require.Contains(t, policy, "sandbox")
@@ -43,9 +47,21 @@ func TestBox_ShowsMailsAsSent(t *testing.T) {
 	file := get(t, box, "/mailbox/1/files/0")
 	require.Equal(t, "BEGIN", file.Body.String())
 	require.Equal(t, "attachment; filename*=UTF-8''booking.ics", file.Header().Get("Content-Disposition"))
-	for _, path := range []string{"/mailbox/2", "/mailbox/1/files/1", "/mailbox/1/files/x", "/mailbox/1/x",
+	for _, path := range []string{"/mailbox/3", "/mailbox/1/files/1", "/mailbox/1/files/x", "/mailbox/1/x",
 		"/mailbox/x"} {
 		require.Equal(t, http.StatusNotFound, get(t, box, path).Code, path)
+	}
+}
+
+// The host's pages can be below a path.
+func TestBox_StylesBelowAPath(t *testing.T) {
+	t.Parallel()
+	for prefix, want := range map[string]string{"/mailbox": "/static/style.css", "/shop/mailbox": "/shop/static/style.css"} {
+		box := mailbox.New(prefix, slog.New(slog.DiscardHandler))
+		require.NoError(t, box.Send(t.Context(), notify.Mail{Subject: "Hello"}))
+		for _, page := range []string{prefix, prefix + "/1"} {
+			require.Contains(t, get(t, box, page).Body.String(), `<link rel="stylesheet" href="`+want+`">`)
+		}
 	}
 }
 
