@@ -19,6 +19,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -67,19 +68,55 @@ func (t *Tx) Commit(ctx context.Context) error {
 		_ = t.Rollback()
 		return err
 	}
-	answer := make(chan error, 1)
-	go func() { answer <- t.CommitWait(ctx) }()
+	answer := start(func() (struct{}, error) { return struct{}{}, t.CommitWait(ctx) }, func(error) {})
 	select {
-	case err := <-answer:
+	case a := <-answer:
+		_, err := a.get()
 		return err
 	case <-ctx.Done():
 	}
 	select {
-	case err := <-answer:
+	case a := <-answer:
+		_, err := a.get()
 		return err
 	default:
 		return fmt.Errorf("%w: %w", ErrUnconfirmed, ctx.Err())
 	}
+}
+
+// answer is what a function returned that has a goroutine of its own.
+type answer[T any] struct {
+	value T
+	err   error
+	// panicked has the stack, and is nil without a panic.
+	panicked any
+}
+
+var errEnded = errors.New("the goroutine of a write has ended")
+
+// start runs do in a goroutine, and then ended with its error. A driver that panics there
+// must not end the process: the panic is that of get.
+func start[T any](do func() (T, error), ended func(error)) <-chan answer[T] {
+	done := make(chan answer[T], 1)
+	go func() {
+		a := answer[T]{err: errEnded}
+		defer func() {
+			if p := recover(); p != nil {
+				a.panicked = fmt.Sprintf("%v\n\n%s", p, debug.Stack())
+			}
+			ended(a.err)
+			done <- a
+		}()
+		a.value, a.err = do()
+	}()
+	return done
+}
+
+func (a answer[T]) get() (T, error) {
+	if a.panicked != nil {
+		panic(a.panicked)
+	}
+	return a.value, a.err
 }
 
 // CommitWait is Commit without a time limit, when no client waits.
@@ -91,8 +128,9 @@ func (t *Tx) CommitWait(ctx context.Context) error {
 	if !t.ended.CompareAndSwap(false, true) {
 		return sql.ErrTxDone
 	}
-	err := t.Tx.Commit()
-	t.release(err)
+	err := errEnded
+	defer func() { t.release(err) }() // A driver may panic.
+	err = t.Tx.Commit()
 	return err
 }
 
@@ -101,9 +139,8 @@ func (t *Tx) Rollback() error {
 	if !t.ended.CompareAndSwap(false, true) {
 		return sql.ErrTxDone
 	}
-	err := t.Tx.Rollback()
-	t.release(nil)
-	return err
+	defer t.release(nil)
+	return t.Tx.Rollback()
 }
 
 // InTx runs do in a transaction, and commits unless do returns an error or panics.
@@ -144,7 +181,7 @@ func doOrRollBack(tx *Tx, do func(*sql.Tx) error) error {
 
 // Write runs one statement that commits by itself, under a context that does not end. If
 // the caller's ends first, the error is [ErrUnconfirmed] and do goes on, so it must not
-// write to the caller's variables.
+// write to the caller's variables. A panic of do is one of Write.
 func Write[T any](ctx context.Context, db *sql.DB, do func(context.Context) (T, error)) (T, error) {
 	var none T
 	release, err := writesOf(db).acquire(ctx, db)
@@ -155,19 +192,10 @@ func Write[T any](ctx context.Context, db *sql.DB, do func(context.Context) (T, 
 		release(err)
 		return none, err
 	}
-	type result struct {
-		value T
-		err   error
-	}
-	answer := make(chan result, 1)
-	go func() {
-		value, err := do(context.WithoutCancel(ctx))
-		release(err)
-		answer <- result{value, err}
-	}()
+	answer := start(func() (T, error) { return do(context.WithoutCancel(ctx)) }, release)
 	select {
-	case r := <-answer:
-		return r.value, r.err
+	case a := <-answer:
+		return a.get()
 	case <-ctx.Done():
 		return none, fmt.Errorf("%w: %w", ErrUnconfirmed, ctx.Err())
 	}

@@ -3,6 +3,7 @@ package pg_test
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"testing"
@@ -173,6 +174,37 @@ func TestInTx_ErrorAndPanicRollBack(t *testing.T) {
 	})
 	require.Zero(t, notes(t, db))
 	require.Zero(t, db.Stats().InUse)
+}
+
+// panicking is a driver whose statements and COMMIT panic.
+type panicking struct{ driver.Conn }
+
+func (p panicking) Connect(context.Context) (driver.Conn, error)                 { return p, nil }
+func (panicking) Driver() driver.Driver                                          { return nil }
+func (panicking) Close() error                                                   { return nil }
+func (p panicking) BeginTx(context.Context, driver.TxOptions) (driver.Tx, error) { return p, nil }
+func (panicking) Commit() error                                                  { panic("out of tea") }
+func (panicking) Rollback() error                                                { return nil }
+func (panicking) ExecContext(context.Context, string, []driver.NamedValue) (driver.Result, error) {
+	panic("out of tea")
+}
+
+// A driver that panics ends neither the process nor the slot of a write, which is one of
+// three here.
+func TestWrite_DriverPanics(t *testing.T) {
+	t.Parallel()
+	db := sql.OpenDB(panicking{})
+	t.Cleanup(func() { _ = db.Close() })
+	db.SetMaxOpenConns(3)
+	for range 4 {
+		require.Panics(t, func() { _, _ = pg.Exec(t.Context(), db, "SELECT") })
+	}
+	for range 4 {
+		require.Panics(t, func() { _ = pg.InTx(t.Context(), db, func(*sql.Tx) error { return nil }) })
+	}
+	tx, err := pg.Begin(t.Context(), db)
+	require.NoError(t, err)
+	require.NoError(t, tx.Rollback())
 }
 
 func TestSQLState_WrappedError(t *testing.T) {
