@@ -84,7 +84,7 @@ const maxRowsPerPage = 2000
 // reference, number, from or to. One round trip.
 func (s *Store) List(ctx context.Context, opts ListOptions) (Page, error) {
 	var page Page
-	err := s.readBehind(ctx, func(ctx context.Context, run runner) (err error) {
+	err := s.readList(ctx, opts, func(ctx context.Context, run runner) (err error) {
 		page, err = list(ctx, run, opts)
 		return err
 	})
@@ -304,7 +304,7 @@ type countRow struct {
 // trip.
 func (s *Store) Count(ctx context.Context, opts ListOptions) (Count, error) {
 	var counted Count
-	err := s.readBehind(ctx, func(ctx context.Context, run runner) (err error) {
+	err := s.readList(ctx, opts, func(ctx context.Context, run runner) (err error) {
 		counted, err = countBookings(ctx, run, opts)
 		return err
 	})

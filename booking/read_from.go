@@ -28,3 +28,13 @@ func (s *Store) readBehind(ctx context.Context, do func(ctx context.Context, run
 	}
 	return do(ctx, s.read)
 }
+
+// readList is readBehind for a list, unless it is of one customer, reference or number:
+// that is asked by a customer who has just booked, or by a program that has to know
+// whether its booking was made, and by an index that makes it cheap.
+func (s *Store) readList(ctx context.Context, opts ListOptions, do func(context.Context, runner) error) error {
+	if opts.Customer != "" || opts.Reference != "" || opts.Number != "" {
+		return do(ctx, s.read)
+	}
+	return s.readBehind(ctx, do)
+}

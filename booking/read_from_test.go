@@ -31,7 +31,9 @@ func TestReadFrom_Reads(t *testing.T) {
 	db := testdb.New(t)
 	store, asked := readingFrom(t, db, testdb.New(t))
 	create(t, store)
-	b := hold(t, store, request(slot(0)))
+	req := request(slot(0))
+	req.Reference = "order 7"
+	b := hold(t, store, req)
 	got, err := store.Get(t.Context(), b.ID)
 	require.NoError(t, err)
 	require.Equal(t, b.ID, got.ID)
@@ -46,6 +48,19 @@ func TestReadFrom_Reads(t *testing.T) {
 	counted, err := store.Count(t.Context(), booking.ListOptions{})
 	require.NoError(t, err)
 	require.Zero(t, counted.N)
+	require.EqualValues(t, 2, asked.Load())
+
+	// A customer has just booked, or a program asks whether it has.
+	for name, opts := range map[string]booking.ListOptions{
+		"customer": {Customer: b.Customer.Email}, "reference": {Reference: b.Reference}, "number": {Number: b.Number},
+	} {
+		page, err = store.List(t.Context(), opts)
+		require.NoError(t, err)
+		require.Len(t, page.Bookings, 1, name)
+		counted, err = store.Count(t.Context(), opts)
+		require.NoError(t, err)
+		require.Equal(t, 1, counted.N, name)
+	}
 	require.EqualValues(t, 2, asked.Load())
 
 	// The resource does not exist there.

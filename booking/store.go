@@ -92,10 +92,11 @@ type Options struct {
 	OnConfirmSQL string
 	// ReadFrom returns a database that may be behind, such as a hot standby, for the reads
 	// of a call with this context, or nil for the store's own. Slots, Availability,
-	// NextSlot, List and Count ask it; what decides, such as [Store.Hold] and [Store.Get],
-	// does not. A read that fails there, or is refused, or takes two seconds, is made on the
-	// store's own database. It is called for each read and must be safe for concurrent use.
-	// May be nil.
+	// NextSlot, List and Count ask it. What decides, such as [Store.Hold] and [Store.Get],
+	// does not, nor do lists of one customer, reference or number, which are read after a
+	// booking was made. A read that fails there, or is refused, or takes two seconds, is
+	// made on the store's own database. It is called for each read and must be safe for
+	// concurrent use. May be nil.
 	//
 	// Return the database only while it is known to be close behind, and not for a caller
 	// who has just changed a booking. A slot that is shown although it was sold is refused
