@@ -3,11 +3,14 @@ package main_test
 import (
 	"encoding/json"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/booking-platform/booking-platform/booking"
 	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
@@ -42,6 +45,18 @@ func TestBookingShow_ByNumber(t *testing.T) {
 	require.Equal(t, []string{b.ID, found.Number, "ada@example.com", "paid"},
 		[]string{shown.ID, shown.Number, shown.Email, shown.PaymentStatus})
 	require.Len(t, shown.History, 2)
+	// A move names the time before.
+	moved, err := h.Bookings().Reschedule(t.Context(), booking.RescheduleRequest{ID: b.ID,
+		Start: mustTime(t, ada.slot(2))})
+	require.NoError(t, err)
+	resource, err := h.Bookings().Resource(t.Context(), moved.ResourceID)
+	require.NoError(t, err)
+	zone, err := resource.Zone()
+	require.NoError(t, err)
+	_, stdout, _ = command(t, env, "booking", "show", typed)
+	require.Regexp(t, `confirmed +confirmed +`+regexp.QuoteMeta(found.Start.In(zone).Format(time.RFC3339)), stdout)
+	_, stdout, _ = command(t, env, "booking", "show", "--json", typed)
+	require.Contains(t, stdout, `"movedFrom":"`+found.Start.In(zone).Format(time.RFC3339)+`"`)
 	status, _, stderr := command(t, env, "booking", "show", "22222222")
 	require.Equal(t, 1, status)
 	require.Contains(t, stderr, `there is no booking "22222222"`)

@@ -14,7 +14,7 @@ import (
 )
 
 var confirmation = template.Must(template.New("confirmation").Parse(
-	`See you on {{.Booking.Start.Format "2 January"}}! Change or cancel: {{.Link}}`))
+	`See you on {{(.Booking.Start.In .Zone).Format "2 January"}}! Change or cancel: {{.Link}}`))
 
 // Own templates for one topic; the others have the texts of this package. The content has
 // been read, and the mail is not sent if it is no longer true.

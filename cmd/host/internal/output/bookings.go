@@ -33,11 +33,13 @@ type bookingJSON struct {
 }
 
 type bookingChangeJSON struct {
-	At     time.Time      `json:"at"`
-	From   booking.Status `json:"from"`
-	To     booking.Status `json:"to"`
-	Actor  string         `json:"actor"`
-	Reason string         `json:"reason"`
+	At   time.Time      `json:"at"`
+	From booking.Status `json:"from"`
+	To   booking.Status `json:"to"`
+	// MovedFrom is the start before a move.
+	MovedFrom time.Time `json:"movedFrom,omitzero"`
+	Actor     string    `json:"actor"`
+	Reason    string    `json:"reason"`
 }
 
 // Booking prints a booking with its payment, which is the zero Payment if there is none,
@@ -58,7 +60,11 @@ func (p Printer) Booking(b booking.Booking, r booking.Resource, pay payments.Pay
 			Phone: b.Customer.Phone, Note: b.Note, Language: b.Language, Reference: b.Reference,
 			Amount: b.Amount.String(), Payment: pay.ID, PaymentStatus: status, History: []bookingChangeJSON{}}
 		for _, h := range history {
-			v.History = append(v.History, bookingChangeJSON{h.At, h.From, h.To, h.Actor, h.Reason})
+			change := bookingChangeJSON{At: h.At, From: h.From, To: h.To, Actor: h.Actor, Reason: h.Reason}
+			if isMove(h) {
+				change.MovedFrom = h.FromStart.In(zone)
+			}
+			v.History = append(v.History, change)
 		}
 		return printJSON(p.Out, v)
 	}
@@ -80,8 +86,14 @@ func (p Printer) Booking(b booking.Booking, r booking.Resource, pay payments.Pay
 	}
 	var rows [][]string
 	for _, h := range history {
-		rows = append(rows, []string{formatTime(h.At), string(h.From), string(h.To), Escape(h.Actor),
+		movedFrom := ""
+		if isMove(h) {
+			movedFrom = formatTime(h.FromStart.In(zone))
+		}
+		rows = append(rows, []string{formatTime(h.At), string(h.From), string(h.To), movedFrom, Escape(h.Actor),
 			Escape(OneLine(h.Reason))})
 	}
-	return printTable(p.Out, []string{"AT", "FROM", "TO", "BY", "REASON"}, rows)
+	return printTable(p.Out, []string{"AT", "FROM", "TO", "MOVED FROM", "BY", "REASON"}, rows)
 }
+
+func isMove(h booking.Change) bool { return !h.FromStart.IsZero() && !h.FromStart.Equal(h.ToStart) }
