@@ -65,6 +65,8 @@ another --reference.`,
 	flags.StringVar(&f.request.Customer.Email, "email", "", "the customer's e-mail `ADDRESS`")
 	flags.StringVar(&f.request.Customer.Phone, "phone", "", "the customer's telephone `NUMBER`")
 	flags.StringVar(&f.request.Note, "note", "", "a `TEXT` from the customer, shown to staff")
+	flags.StringVar(&f.request.Language, "language", "",
+		"the customer's language, a `TAG` such as fr, of mails and pages (default English)")
 	flags.StringVar(&f.payment, "payment", "", "the `ID` at Stripe of what was paid, pi_... or cs_...")
 	flags.StringVar(&f.desk, "desk", "", "the `METHOD` by which it was paid at the desk, such as cash or terminal")
 	flags.BoolVar(&f.free, "free", false, "the booking costs nothing")
@@ -115,7 +117,7 @@ func (f *bookingFlags) check() (payments.PaidBy, error) {
 var bookingFlagOf = map[string]string{
 	"resource": "resource", "start": "start", "party": "party", "offer": "offer", "firstName": "first-name",
 	"lastName": "last-name", "email": "email", "phone": "phone", "note": "note", "reference": "reference",
-	"method": "desk",
+	"language": "language", "method": "desk",
 }
 
 type addedJSON struct {

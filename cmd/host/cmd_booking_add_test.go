@@ -25,7 +25,7 @@ func TestBookingAdd_DeskAndFree(t *testing.T) {
 			"--first-name", "Ada", "--last-name", "Lovelace", "--email", "ada@example.com"}, more...)...)
 	}
 	status, stdout, stderr := add("--desk", "cash", "--reference", "receipt 17", "--phone", "+49 30 901820", "--note",
-		"by the window")
+		"by the window", "--language", "fr")
 	require.Equal(t, 0, status, stderr)
 	id, link, ok := strings.Cut(strings.TrimSpace(stdout), " ")
 	require.True(t, ok, stdout)
@@ -35,8 +35,11 @@ func TestBookingAdd_DeskAndFree(t *testing.T) {
 	require.Contains(t, got.body, `"status":"confirmed"`)
 	require.Contains(t, got.body, `"phone":"+49 30 901820"`)
 	require.Contains(t, got.body, `"note":"by the window"`)
+	added, err := h.Bookings().Get(t.Context(), id)
+	require.NoError(t, err)
+	require.Equal(t, "fr", added.Language, "mails are in it")
 	status, again, stderr := add("--desk", "cash", "--reference", "receipt 17", "--phone", "+49 30 901820", "--note",
-		"by the window", "--json")
+		"by the window", "--language", "fr", "--json")
 	require.Equal(t, 0, status, stderr)
 	var line struct{ ID, Link string }
 	require.NoError(t, json.Unmarshal([]byte(again), &line))
@@ -69,6 +72,7 @@ func TestBookingAdd_DeskAndFree(t *testing.T) {
 		"--email is not":         {"--email", "x", "--desk", "cash"},
 		"--phone ":               {"--phone", "x", "--start", ada.slot(2), "--desk", "cash"},
 		"--start is missing":     {"--start", "", "--free"},
+		"--language must be":     {"--language", "f r", "--desk", "cash"},
 		"--resource does not":    {"--resource", "no-such", "--desk", "cash"},
 		"--desk ":                {"--start", ada.slot(2), "--desk", "a\tb"},
 	} {

@@ -17,7 +17,7 @@ import (
 func TestMessages_MailboxAndCommands(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"DATABASE_URL": testdb.URL(t), "DATA_DIR": t.TempDir(),
-		"MAIL_FROM": "Studio <hello@example.com>"}
+		"MAIL_FROM": "Studio <hello@example.com>", "MAIL_OWNER_LANGUAGE": "fr"}
 	h := startHost(t, env)
 	c := h.client()
 	require.Contains(t, c.get("/mailbox").body, "no mails yet")
@@ -34,6 +34,9 @@ func TestMessages_MailboxAndCommands(t *testing.T) {
 		}
 		page = found[1]
 		return true
+	})
+	eventually(t, "the owner's mail is there, in the owner's language", func() bool {
+		return strings.Contains(c.get("/mailbox").body, "Nouvelle réservation\u00a0: The Studio")
 	})
 	shown := c.get(page).body
 	require.Contains(t, shown, b.ID)

@@ -51,6 +51,7 @@ func (s *services) useMessages(observe func(string, time.Duration, int, error)) 
 	mailer, err := bookingmail.New(bookingmail.Options{
 		Bookings: s.bookings, Payments: s.payments, BookingURL: s.payments.BookingURL, Domain: base.Hostname(),
 		From: sender.Address, FromName: sender.Name, Owners: owners,
+		OwnerLanguage: s.cfg.MailOwnerLanguage,
 	})
 	if err != nil {
 		return err

@@ -79,9 +79,10 @@ type Config struct {
 	PersonalDataFor time.Duration
 	// SMTPURL is the mail server; empty sends nothing, and in development shows mails at
 	// /mailbox. MailFrom is the sender, which may have a name, and MailOwners are addresses
-	// that get a mail for each change.
+	// that get a mail for each change, in MailOwnerLanguage, "en" or "fr".
 	SMTPURL, MailFrom string
 	MailOwners        []string
+	MailOwnerLanguage string
 }
 
 // Cookie is the attributes of the session cookie.

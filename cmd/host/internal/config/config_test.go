@@ -48,6 +48,7 @@ func TestLoad_DevelopmentNeedsNothing(t *testing.T) {
 		Cookie:        config.Cookie{SameSite: http.SameSiteLaxMode},
 		HoldsPerEmail: 3, HoldsPerEmailAnywhere: 12, HoldsPerAddress: 100, BookingsPerMinute: 30, BookingsAtOnce: 130,
 		Metrics: config.Metrics{Address: "127.0.0.1:9464"}, MaxConnections: 4096, DatabasePool: 20,
+		MailOwnerLanguage: "en",
 	}, c)
 }
 
@@ -68,6 +69,7 @@ func TestLoad_Production(t *testing.T) {
 		DatabasePool:         20,
 
 		HoldsPerEmail: 3, HoldsPerEmailAnywhere: 12, HoldsPerAddress: 100, BookingsPerMinute: 30, BookingsAtOnce: 130,
+		MailOwnerLanguage: "en",
 	}, c)
 }
 

@@ -54,6 +54,7 @@ type environment struct {
 	SMTPURL            string     `env:"SMTP_URL"`
 	MailFrom           string     `env:"MAIL_FROM"`
 	MailOwner          list       `env:"MAIL_OWNER"`
+	MailOwnerLanguage  string     `env:"MAIL_OWNER_LANGUAGE" envDefault:"en"`
 }
 
 // parse reads every variable. An empty one counts as absent, because compose files set

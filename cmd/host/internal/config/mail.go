@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/mail"
 
+	"github.com/booking-platform/booking-platform/locale"
 	"github.com/booking-platform/booking-platform/notify/smtp"
 )
 
@@ -21,6 +22,9 @@ func (c *Config) mail(e environment, problems *Problems) {
 			problems.add("MAIL_OWNER", fmt.Sprintf("has a value that is no e-mail address: number %d", n+1),
 				"they are bare addresses such as owner@example.com, separated by commas")
 		}
+	}
+	if c.MailOwnerLanguage = e.MailOwnerLanguage; c.MailOwnerLanguage != locale.Of(c.MailOwnerLanguage).Tag() {
+		problems.add("MAIL_OWNER_LANGUAGE", "is no language of the mails", "it is en or fr")
 	}
 	if c.SMTPURL == "" {
 		return

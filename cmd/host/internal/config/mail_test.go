@@ -17,6 +17,10 @@ func TestLoad_Mail(t *testing.T) {
 	require.Equal(t, "smtps://studio:p%40ss@mail.example.com", c.SMTPURL)
 	require.Equal(t, "Studio <hello@example.com>", c.MailFrom)
 	require.Equal(t, []string{"owner@example.com", "second@example.com"}, c.MailOwners)
+	require.Equal(t, "en", c.MailOwnerLanguage)
+	c, err = config.Load(with(produced, "MAIL_OWNER_LANGUAGE", "fr"))
+	require.NoError(t, err)
+	require.Equal(t, "fr", c.MailOwnerLanguage)
 }
 
 func TestLoad_MailProblems(t *testing.T) {
@@ -28,8 +32,10 @@ func TestLoad_MailProblems(t *testing.T) {
 		"MAIL_FROM  ": {"MAIL_FROM", "hello@example"},
 		"MAIL_OWNER":  {"MAIL_OWNER", "owner@example.com,Owner <o@example.com>"},
 		"SMTP_URL":    {"SMTP_URL", "mail.example.com"},
-		"SMTP_URL ":   {"SMTP_URL", "smtp://u:hunter2@mail.example.com?tls=off"},
-		"SMTP_URL  ":  {"SMTP_URL", "smtp://hunter2@mail.example.com"},
+
+		"MAIL_OWNER_LANGUAGE": {"MAIL_OWNER_LANGUAGE", "de"},
+		"SMTP_URL ":           {"SMTP_URL", "smtp://u:hunter2@mail.example.com?tls=off"},
+		"SMTP_URL  ":          {"SMTP_URL", "smtp://hunter2@mail.example.com"},
 	} {
 		_, err := config.Load(with(produced, append(good, changes...)...))
 		var problems config.Problems
