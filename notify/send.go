@@ -304,10 +304,13 @@ func pauseAfter(attempts int, unavailable bool) time.Duration {
 	return pause*3/4 + rand.N(pause/2)
 }
 
+// A released message has the number of attempts from before its claim, so a repeated
+// release is fenced by the lease too: another replica may have one with the same number.
 const releaseSQL = `
 UPDATE booking_platform.messages m SET leased = false, attempts = m.attempts - 1,
 	next_attempt_at = statement_timestamp() + $2::bigint * interval '1 second'
-WHERE m.id = $1::uuid AND m.state = 'due' AND m.attempts = $3::integer`
+WHERE m.id = $1::uuid AND m.state = 'due' AND m.leased AND m.attempts = $3::integer
+	AND m.next_attempt_at = $4::timestamptz`
 
 // release gives a message back that was not attempted.
 func (s *Store) release(ctx context.Context, c claimed, unavailable bool) {
@@ -316,7 +319,7 @@ func (s *Store) release(ctx context.Context, c claimed, unavailable bool) {
 		pause = pauseAfter(1, true)
 	}
 	s.record(ctx, c, func(ctx context.Context) error {
-		_, err := pg.Exec(ctx, s.db, releaseSQL, c.ID, int64(pause/time.Second), c.Attempts)
+		_, err := pg.Exec(ctx, s.db, releaseSQL, c.ID, int64(pause/time.Second), c.Attempts, c.NextAttemptAt)
 		return err
 	})
 }

@@ -327,6 +327,31 @@ func TestSend_ShutdownReleasesTheRest(t *testing.T) {
 	}
 }
 
+// A release that is repeated, because its answer was lost, does not end the lease that
+// another replica has by then, with the same number of attempts.
+func TestSend_ReleaseOfAnotherLease(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	sent := &outbox{fail: func(ctx context.Context, _ notify.Mail) error {
+		defer cancel()
+		_, err := db.ExecContext(ctx, `UPDATE booking_platform.messages
+			SET next_attempt_at = statement_timestamp() + interval '1 hour'`)
+		return err
+	}}
+	s := newStore(t, db, sent, func(o *notify.Options) { o.Parallel = 1 })
+	for n := range 2 {
+		enqueue(t, db, s, numbered(n))
+	}
+	_, err := s.Send(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Len(t, sent.ids(), 1)
+	var leases int
+	require.NoError(t, db.QueryRowContext(t.Context(), `SELECT count(*) FROM booking_platform.messages
+		WHERE leased AND attempts = 1 AND next_attempt_at > statement_timestamp() + interval '50 minutes'`).Scan(&leases))
+	require.Equal(t, 1, leases)
+}
+
 // The database fails while a result is recorded: it is repeated.
 func TestSend_ResultIsRecordedLater(t *testing.T) {
 	t.Parallel()
