@@ -56,7 +56,9 @@ func TestBox_ShowsMailsAsSent(t *testing.T) {
 // The host's pages can be below a path.
 func TestBox_StylesBelowAPath(t *testing.T) {
 	t.Parallel()
-	for prefix, want := range map[string]string{"/mailbox": "/static/style.css", "/shop/mailbox": "/shop/static/style.css"} {
+	for prefix, want := range map[string]string{
+		"/mailbox": "/static/style.css", "/shop/mailbox": "/shop/static/style.css",
+	} {
 		box := mailbox.New(prefix, slog.New(slog.DiscardHandler))
 		require.NoError(t, box.Send(t.Context(), notify.Mail{Subject: "Hello"}))
 		for _, page := range []string{prefix, prefix + "/1"} {
