@@ -158,12 +158,13 @@ func TestSend_Expand(t *testing.T) {
 					{Kind: "greeting", Reference: m.Reference, Occurrence: "owner"}}, nil
 			}}
 		})
-		m := enqueue(t, db, s, notify.Draft{Kind: "change", Reference: "b1"})
+		m := enqueue(t, db, s, notify.Draft{Kind: "change", Reference: "b1", Recipient: "ann@example.com"})
 		quiet := enqueue(t, db, s, notify.Draft{Kind: "change", Reference: "b2", Occurrence: "quiet"})
 		_, err := s.Send(t.Context())
 		require.NoError(t, err)
 		require.Len(t, sent.ids(), 2, "sent in the same run")
 		require.Equal(t, notify.StateExpanded, get(t, s, m.ID).State)
+		require.Empty(t, get(t, s, m.ID).Recipient, "it is not needed any more")
 		require.Equal(t, notify.StateExpanded, get(t, s, quiet.ID).State)
 		require.ErrorIs(t, s.Resend(t.Context(), m.ID), notify.ErrNotNow)
 	})
