@@ -9,6 +9,9 @@ import (
 // store's own is asked.
 const readFromLimit = 2 * time.Second
 
+// behindKey marks the context of a read on the database of [Options.ReadFrom].
+type behindKey struct{}
+
 // readBehind runs a read whose result may be behind on the database of
 // [Options.ReadFrom]. An error there has no effect, also one that refuses the request,
 // such as ErrNotFound: the store's own database decides.
@@ -17,7 +20,7 @@ const readFromLimit = 2 * time.Second
 func (s *Store) readBehind(ctx context.Context, do func(ctx context.Context, run runner) error) error {
 	if s.readFrom != nil {
 		if db := s.readFrom(ctx); db != nil {
-			limited, cancel := context.WithTimeout(ctx, readFromLimit)
+			limited, cancel := context.WithTimeout(context.WithValue(ctx, behindKey{}, true), readFromLimit)
 			err := do(limited, func(_ context.Context, step func(Querier) error) error { return step(db) })
 			cancel()
 			if err == nil {

@@ -103,6 +103,25 @@ func TestReadFrom_SlotAlreadySold(t *testing.T) {
 	requireFields(t, err, "resource")
 }
 
+// Rules of the other database do not replace later ones, which a checkout shows after a
+// hold.
+func TestReadFrom_LaterRulesAreKept(t *testing.T) {
+	t.Parallel()
+	db, behind := testdb.New(t), testdb.New(t)
+	store, _ := readingFrom(t, db, behind)
+	r := create(t, store)
+	create(t, newStore(t, behind))
+	exec(t, behind, `UPDATE booking_platform.resources SET id = $1::uuid`, r.ID)
+	exec(t, db, `UPDATE booking_platform.resources SET name = 'New name'`)
+	hold(t, store, request(slot(0)))
+	slots, err := store.Slots(t.Context(), "court", slot(0), slot(1), 1)
+	require.NoError(t, err)
+	require.Len(t, slots, 1, "of the other database")
+	cached, err := store.CachedResource(t.Context(), r.ID)
+	require.NoError(t, err)
+	require.Equal(t, "New name", cached.Name)
+}
+
 // A database that cannot be read has no effect, nor has one that hangs for longer than two
 // seconds.
 func TestReadFrom_Unusable(t *testing.T) {

@@ -339,7 +339,10 @@ func (s *Store) load(ctx context.Context, run runner, idOrSlug string) (*rules, 
 	if err != nil {
 		return nil, err
 	}
-	s.cache.put(r)
+	// Rules that may be behind do not replace later ones, which a Hold may have just used.
+	if known, ok := s.cache.get(r.ID); !ok || ctx.Value(behindKey{}) == nil || !known.UpdatedAt.After(r.UpdatedAt) {
+		s.cache.put(r)
+	}
 	return r, nil
 }
 
