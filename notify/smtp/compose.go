@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/mail"
 	"strings"
+	"unicode"
 
 	gomail "github.com/wneessen/go-mail"
 	"golang.org/x/net/idna"
@@ -31,7 +32,10 @@ func (s *Sender) compose(m notify.Mail) (*gomail.Msg, error) {
 		if err != nil {
 			return nil, err
 		}
-		msg.ReplyToMailAddress(&mail.Address{Address: replyTo})
+		// A server without SMTPUTF8 can refuse the mail for an address that is not ASCII.
+		if isASCII(replyTo) {
+			msg.ReplyToMailAddress(&mail.Address{Address: replyTo})
+		}
 	}
 	msg.Subject(m.Subject)
 	msg.SetDate()
@@ -63,6 +67,10 @@ func (s *Sender) compose(m notify.Mail) (*gomail.Msg, error) {
 		}
 	}
 	return msg, nil
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 // ascii returns an address with its domain in Punycode, which every server accepts. A local

@@ -44,7 +44,8 @@ type Options struct {
 	HelloName string
 }
 
-// Sender is a notify.Sender. It is safe for concurrent use.
+// Sender is a notify.Sender. It is safe for concurrent use. It leaves out a ReplyTo whose
+// local part is not ASCII.
 type Sender struct {
 	server server
 	from   *mail.Address

@@ -282,6 +282,23 @@ func TestSend_InternationalAddress(t *testing.T) {
 	require.Contains(t, s.recipients[1], `<"ann lee"@example.com>`)
 }
 
+// A Reply-To that needs a server with SMTPUTF8 is left out: the mail has another recipient,
+// who would not get it because of a customer's address.
+func TestSend_InternationalReplyTo(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"zoé@example.com": "", "zoe@exämple.de": "<zoe@xn--exmple-cua.de>", "zoe@example.com": "<zoe@example.com>",
+	} {
+		s := start(t)
+		m := hello()
+		m.ReplyTo = address
+		require.NoError(t, sender(t, s, "").Send(t.Context(), m))
+		got, err := mail.ReadMessage(strings.NewReader(s.received()[0]))
+		require.NoError(t, err)
+		require.Equal(t, want, got.Header.Get("Reply-To"))
+	}
+}
+
 func TestSend_MalformedMailIsRefused(t *testing.T) {
 	t.Parallel()
 	s := start(t)
