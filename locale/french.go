@@ -208,7 +208,9 @@ var frenchTexts = map[string]string{
 	"Pay or give it up":                                  "Payer ou y renoncer",
 	"You already hold this time, see below.":             "Cette heure vous est déjà réservée, voir ci-dessous.",
 	"The time is reserved for you for %s while you pay.": "L’heure vous est réservée pendant %s, le temps de payer.",
-	"You left before paying":                             "Vous êtes parti avant de payer",
+	"You have moved this booking. The payment page may still show the time before.": "Vous avez déplacé cette " +
+		"réservation. La page de paiement peut encore indiquer l’ancienne heure.",
+	"You left before paying": "Vous êtes parti avant de payer",
 	"Nothing was charged. Your time is kept for a little while: go back in your browser to pay for it after all, or " +
 		"book again.": "Rien n’a été débité. Votre heure est gardée un moment : revenez en arrière dans votre " +
 		"navigateur pour payer, ou réservez à nouveau.",

@@ -49,7 +49,7 @@ func (p *Pages) showLeave(w http.ResponseWriter, r *http.Request) {
 	b := f.booking
 	v := leaveView{
 		page: p.page(f.Locale, f.T("You have not paid yet")), What: f.what(), When: f.when(), Number: number(b),
-		Due: f.Money(b.Amount), Party: b.Party, Until: f.reservedFor(left),
+		Due: f.Money(b.Amount), Party: b.Party, Until: f.reservedFor(left) + f.movedNote(),
 		Terms: f.Locale.Terms(b, f.zone, time.Now()), ID: b.ID, Token: b.OwnerToken, Pay: checkout.URL,
 		Other: p.prefix + weekQuery{resource: f.resource.Slug, offer: b.Offer, party: b.Party,
 			from: booking.DateOf(b.Start.In(f.zone)), own: ownLink(b)}.link(),
@@ -67,6 +67,15 @@ func (f details) reservedFor(left time.Duration) string {
 		return until + " " + f.T("That is in less than a minute.")
 	}
 	return until + " " + f.N(minutes, "That is in %d minute.", "That is in %d minutes.")
+}
+
+// movedNote is said of a hold that was moved: Stripe's page keeps the texts that it was
+// made with.
+func (f details) movedNote() string {
+	if f.booking.Sequence == 0 {
+		return ""
+	}
+	return " " + f.T("You have moved this booking. The payment page may still show the time before.")
 }
 
 // postLeave gives the hold up.

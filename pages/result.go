@@ -167,7 +167,8 @@ func (v *bookingView) setPending(f details, how money) (waiting bool) {
 		if how == moneyOpen {
 			v.Pay = f.payment.URL
 		}
-		v.Headline, v.Text = f.T("Waiting for your payment"), f.keptUntil()+f.T("This page shows when it has arrived.")
+		v.Headline, v.Text = f.T("Waiting for your payment"),
+			f.keptUntil()+f.T("This page shows when it has arrived.")+f.movedNote()
 		return true
 	case moneyFailed:
 		v.Mark, v.Tone, v.Headline, v.Text = "×", "bad", f.T("Your payment did not go through"),

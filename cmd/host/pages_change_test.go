@@ -51,6 +51,24 @@ func TestPagesChange_Cancel(t *testing.T) {
 	require.Equal(t, "customer", changes[len(changes)-1].Actor)
 }
 
+// Stripe's page of a hold keeps the texts that it was made with.
+func TestPagesChange_MovedHold(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, nil)
+	ada := h.client()
+	b := ada.book("studio", mustTime(t, ada.slot(0)), false)
+	const note = "The payment page may still show the time before."
+	own := "/cancel?" + proof(b).Encode()
+	require.NotContains(t, ada.get(own).body, note)
+	form := proof(b)
+	form.Set("start", ada.slot(2))
+	moved := ada.form("/booking/move", form)
+	require.Equal(t, http.StatusSeeOther, moved.status, moved.body)
+	for _, page := range []string{moved.header.Get("Location"), own} {
+		require.Contains(t, ada.get(page).body, "You have moved this booking. "+note, page)
+	}
+}
+
 func TestPagesChange_Terms(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, many)
