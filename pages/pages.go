@@ -39,8 +39,9 @@ type Options struct {
 	AdmitMove func(context.Context) error
 	// SendLinks sends the links of the coming bookings of an e-mail address to it, later:
 	// write a message and return. It must do the same for every address, so that neither
-	// the answer nor its time tells whether there are bookings. nil leaves out the page
-	// that asks for an address.
+	// the answer nor its time tells whether there are bookings. For example, enqueue a
+	// message of package notify, and let its Kind.Expand look for the bookings and return
+	// bookingmail.LinkAgain of each. nil leaves out the page that asks for an address.
 	SendLinks func(ctx context.Context, email string) error
 	// AdmitLinks is called before SendLinks; its error refuses the request, a
 	// [*payments.RateLimitError] with 429. It must count all addresses alike. nil allows
