@@ -216,8 +216,8 @@ func (s *Store) try(ctx context.Context, m Message) (drafts []Draft, err error) 
 // settleSQL settles a message. A result of an attempt whose lease has ended counts only if
 // the mail was sent. An expanded message is not sent again, so it forgets its recipient.
 const settleSQL = `
-UPDATE booking_platform.messages m SET state = $2::text, reason = $3::text, leased = false, settled_at = statement_timestamp(),
-	recipient = CASE WHEN $2::text = 'expanded' THEN '' ELSE m.recipient END
+UPDATE booking_platform.messages m SET state = $2::text, reason = $3::text, leased = false,
+	settled_at = statement_timestamp(), recipient = CASE WHEN $2::text = 'expanded' THEN '' ELSE m.recipient END
 WHERE m.id = $1::uuid AND m.state = 'due' AND (m.attempts = $4::integer OR $2::text = 'sent')`
 
 func (s *Store) settle(ctx context.Context, c claimed, state State, reason string) Result {
