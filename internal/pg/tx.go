@@ -44,20 +44,26 @@ func Begin(ctx context.Context, db *sql.DB) (*Tx, error) {
 	}
 	begin, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, cancel)
+	began := false
+	defer func() { // A driver may panic.
+		if !began {
+			cancel()
+			// No commit waits, however long the wait for a connection was.
+			release(nil)
+		}
+	}()
 	tx, err := db.BeginTx(begin, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	switch {
 	case err != nil:
-		cancel()
 		if ended := ctx.Err(); ended != nil {
 			err = fmt.Errorf("%w: %w", ended, err)
 		}
-		release(err)
 		return nil, err
 	case !stop():
 		_ = tx.Rollback()
-		release(nil)
 		return nil, ctx.Err()
 	}
+	began = true
 	return &Tx{Tx: tx, release: func(err error) { cancel(); release(err) }}, nil
 }
 
@@ -189,7 +195,7 @@ func Write[T any](ctx context.Context, db *sql.DB, do func(context.Context) (T, 
 		return none, err
 	}
 	if err := waitForConnection(ctx, db); err != nil {
-		release(err)
+		release(nil)
 		return none, err
 	}
 	answer := start(func() (T, error) { return do(context.WithoutCancel(ctx)) }, release)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/booking-platform/booking-platform/internal/pg"
+	"github.com/booking-platform/booking-platform/internal/testdb"
 )
 
 // M33: Waiting commits take three quarters of the pool, and reads go on.
@@ -69,5 +70,34 @@ func TestConnectionLost_Errors(t *testing.T) {
 	}
 	for _, err := range []error{nil, sql.ErrNoRows, errors.New("pq: deadlock detected")} {
 		require.False(t, pg.ConnectionLost(err), "%v", err)
+	}
+}
+
+// A write that gets no connection for a long time is no commit that waits, and suspends
+// nothing.
+func TestWrites_WaitForAConnectionSuspendsNothing(t *testing.T) {
+	t.Parallel()
+	for name, write := range map[string]func(context.Context, *sql.DB) error{
+		"transaction": func(ctx context.Context, db *sql.DB) error { return insert(ctx, db, 1) },
+		"statement": func(ctx context.Context, db *sql.DB) error {
+			_, err := pg.Exec(ctx, db, `SELECT 1`)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := testdb.Open(t, testdb.PQ, testdb.EmptyURL(t))
+			db.SetMaxOpenConns(1)
+			conn, err := db.Conn(t.Context())
+			require.NoError(t, err)
+			defer func() { _ = conn.Close() }()
+			for _, wait := range []time.Duration{5500 * time.Millisecond, 50 * time.Millisecond} {
+				ctx, cancel := context.WithTimeout(t.Context(), wait)
+				err := write(ctx, db)
+				cancel()
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.NotErrorIs(t, err, pg.ErrSuspended)
+			}
+		})
 	}
 }
