@@ -164,7 +164,7 @@ func TestUsage_MistakeIsNamed(t *testing.T) {
 		// Bookings.
 		"booking renew-links --all --secret x": "booking renew-links: --all and --secret exclude each other",
 		"booking renew-links --all id":         "booking renew-links: --all, --secret and --after cannot be combined with ids",
-		"booking renew-links -x":               "booking renew-links: unknown flag -x; the flags are --after, --all, --help, --json, --links, --secret, --verbose",
+		"booking renew-links -x":               "booking renew-links: unknown flag -x; the flags are --after, --all, --help, --json, --links, --mail, --secret, --verbose",
 		// Users.
 		"user list x":                      `user list: unexpected argument "x"; ` + flags,
 		"user add":                         "user add: the e-mail address is missing",

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -14,7 +16,7 @@ import (
 
 func (c *cli) bookingCommand() *cobra.Command {
 	var req booking.RenewRequest
-	var links bool
+	var links, mail bool
 	renew := c.jsonFlag(&cobra.Command{
 		Use:   "renew-links [ID...]",
 		Short: "Make new links for bookings, and end their old ones",
@@ -24,9 +26,13 @@ With ids, the links of these bookings are renewed and printed. Without ids, the 
 bookings are renewed that no longer work, because the secret that made them is no longer in
 SESSION_SECRET. A link gives access to the booking: treat it as a password.
 
+With --mail the customers of coming bookings are mailed their new links; a running host sends the
+mails.
+
 After an error, run the same command again; with --secret or --all, add the --after that the error
-names.`,
-		Example: `  host booking renew-links --links        # after a leak: print the new links, to send them
+names. If the process was killed, host message link --coming mails the links that are missing.`,
+		Example: `  host booking renew-links --mail         # after a leak: mail the new links
+  host booking renew-links --links        # print them, to send them
   host booking renew-links --secret 0123456789ab
   host booking renew-links 0193b3a0-0000-7000-8000-000000000000`,
 		Args: arguments(0, -1, "the id of a booking"),
@@ -37,7 +43,7 @@ names.`,
 			case len(ids) > 0 && (req != booking.RenewRequest{}):
 				return usagef("--all, --secret and --after cannot be combined with ids")
 			}
-			return c.renewLinks(ctx, ids, req, links)
+			return c.renewLinks(ctx, ids, req, links, mail)
 		}),
 	})
 	renew.Flags().BoolVar(&req.All, "all", false, "renew the links of all coming bookings")
@@ -45,20 +51,25 @@ names.`,
 		"renew the links made with this secret, by its `ID`; host doctor lists them")
 	renew.Flags().StringVar(&req.After, "after", "", "continue an interrupted run after this `ID` of a booking")
 	renew.Flags().BoolVar(&links, "links", false, "print the new links with the customers' addresses")
+	renew.Flags().BoolVar(&mail, "mail", false, "mail the customers their new links")
 	return c.group("booking", "Enter and cancel bookings, and renew customers' links", c.bookingAddCommand(),
 		c.bookingCancelCommand(), c.bookingShowCommand(), renew)
 }
 
-func (c *cli) renewLinks(ctx context.Context, ids []string, req booking.RenewRequest, show bool) error {
+func (c *cli) renewLinks(ctx context.Context, ids []string, req booking.RenewRequest, show, mail bool) error {
 	if err := c.requireKeptSecret(); err != nil {
 		return err
 	}
 	return c.withServices(ctx, func(r *services) error {
-		p := output.Links{Printer: c.printer(), URL: r.payments.BookingURL}
-		if len(ids) > 0 {
-			return renewNamed(ctx, r.bookings, ids, &p)
+		if mail && !r.mails() {
+			return errNoMailServer
 		}
-		return c.renewBatches(ctx, r.bookings, req, show, &p)
+		renewal := linkRenewal{cli: c, services: r, mail: mail,
+			links: output.Links{Printer: c.printer(), URL: r.payments.BookingURL}}
+		if len(ids) > 0 {
+			return renewal.named(ctx, ids)
+		}
+		return renewal.batches(ctx, req, show)
 	})
 }
 
@@ -73,30 +84,67 @@ func (c *cli) requireKeptSecret() error {
 	return err
 }
 
-func renewNamed(ctx context.Context, bookings *booking.Store, ids []string, p *output.Links) error {
+// linkRenewal is one run of booking renew-links.
+type linkRenewal struct {
+	cli      *cli
+	services *services
+	mail     bool
+	mailed   int
+	links    output.Links
+}
+
+func (r *linkRenewal) named(ctx context.Context, ids []string) error {
 	for _, id := range ids {
 		var b booking.Booking
-		_, err := bookings.RenewOwnerToken(ctx, id)
+		_, err := r.services.bookings.RenewOwnerToken(ctx, id)
 		if err == nil {
-			b, err = bookings.WithOwnerToken(ctx, id)
+			b, err = r.services.bookings.WithOwnerToken(ctx, id)
 		}
 		if errors.Is(err, booking.ErrNotFound) {
 			err = fmt.Errorf("there is no booking %q", id)
 		}
 		if err != nil {
-			return errors.Join(err, p.Flush())
+			return errors.Join(err, r.links.Flush())
 		}
-		p.Add(b)
+		r.links.Add(b)
+		if err := r.enqueue(ctx, []booking.Booking{b}); err != nil {
+			return errors.Join(err, r.links.Flush())
+		}
 	}
-	return p.Flush()
+	r.sayMailed()
+	return r.links.Flush()
 }
 
-// renewBatches prints what was renewed also when an error or a signal ends the run.
-func (c *cli) renewBatches(ctx context.Context, bookings *booking.Store, req booking.RenewRequest, show bool,
-	p *output.Links) error {
+// enqueue mails the renewed links of bookings that are not over. It is not part of the
+// transaction of the renewal, so that no mail has the old link.
+func (r *linkRenewal) enqueue(ctx context.Context, renewed []booking.Booking) error {
+	if !r.mail {
+		return nil
+	}
+	n, err := r.services.enqueueLinks(ctx, renewed, func(b booking.Booking) string {
+		// A link that was mailed today is another one.
+		digest := sha256.Sum256([]byte(b.OwnerToken))
+		return "renewed " + hex.EncodeToString(digest[:8])
+	})
+	r.mailed += n
+	if err != nil {
+		return fmt.Errorf("renewed, but not all are mailed: run host message link --coming: %w", err)
+	}
+	return nil
+}
+
+func (r *linkRenewal) sayMailed() {
+	if r.mail {
+		fmt.Fprintf(r.cli.err, "%s due\n", output.Plural(r.mailed, "mail"))
+	}
+}
+
+// batches prints what was renewed also when an error or a signal ends the run.
+func (r *linkRenewal) batches(ctx context.Context, req booking.RenewRequest, show bool) error {
+	c, p := r.cli, &r.links
 	total, last := 0, req.After
 	for {
-		batch, err := bookings.RenewOwnerTokens(ctx, req)
+		batch, err := r.services.bookings.RenewOwnerTokens(ctx, req)
 		total += len(batch.Bookings)
 		for _, b := range batch.Bookings {
 			if show {
@@ -104,6 +152,7 @@ func (c *cli) renewBatches(ctx context.Context, bookings *booking.Store, req boo
 			}
 			last = b.ID
 		}
+		err = errors.Join(err, r.enqueue(ctx, batch.Bookings))
 		var invalid *booking.ValidationError
 		if errors.As(err, &invalid) {
 			for field, text := range invalid.Fields {
@@ -123,6 +172,7 @@ func (c *cli) renewBatches(ctx context.Context, bookings *booking.Store, req boo
 		}
 		fmt.Fprintf(c.err, "%s renewed so far\n", output.Plural(total, "link"))
 	}
+	r.sayMailed()
 	if c.json && show {
 		return nil
 	}

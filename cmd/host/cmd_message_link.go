@@ -23,7 +23,7 @@ func (c *cli) messageLinkCommand() *cobra.Command {
 		Long: `Mail customers the private links of their bookings, as they are when the mail is sent; a running host
 sends it. A booking gets one such mail a day (in UTC), so an interrupted run can be repeated.
 
-After a leak, end the old links with host booking renew-links, and then mail the new ones.`,
+After a leak, host booking renew-links --mail ends the old links and mails the new ones.`,
 		Example: `  host message link 0193b3a0-0000-7000-8000-000000000000
   host message link --coming`,
 		Args: cobra.ArbitraryArgs,
@@ -32,8 +32,8 @@ After a leak, end the old links with host booking renew-links, and then mail the
 				return usagef("name bookings by their ids, or all that are confirmed and not over by --coming")
 			}
 			return c.withServices(ctx, func(r *services) error {
-				if r.mailServer == nil && r.mailbox == nil {
-					return errors.New("no mail server is configured: set SMTP_URL and MAIL_FROM")
+				if !r.mails() {
+					return errNoMailServer
 				}
 				total, err := r.mailLinks(ctx, ids)
 				if err != nil {
@@ -47,6 +47,11 @@ After a leak, end the old links with host booking renew-links, and then mail the
 	return cmd
 }
 
+var errNoMailServer = errors.New("no mail server is configured: set SMTP_URL and MAIL_FROM")
+
+// mails reports whether a mail is sent at all.
+func (s *services) mails() bool { return s.mailServer != nil || s.mailbox != nil }
+
 // mailLinks enqueues mails with the links of the bookings, or without ids of all coming
 // ones, and returns how many are new.
 func (s *services) mailLinks(ctx context.Context, ids []string) (total int, err error) {
@@ -59,7 +64,7 @@ func (s *services) mailLinks(ctx context.Context, ids []string) (total int, err 
 			if err != nil {
 				return total, err
 			}
-			n, err := s.enqueueLinks(ctx, []booking.Booking{b})
+			n, err := s.enqueueLinks(ctx, []booking.Booking{b}, today)
 			if total += n; err != nil {
 				return total, err
 			}
@@ -74,7 +79,7 @@ func (s *services) mailLinks(ctx context.Context, ids []string) (total int, err 
 		if err != nil {
 			return total, err
 		}
-		n, err := s.enqueueLinks(ctx, page.Bookings)
+		n, err := s.enqueueLinks(ctx, page.Bookings, today)
 		if total += n; err != nil {
 			return total, err
 		}
@@ -84,7 +89,11 @@ func (s *services) mailLinks(ctx context.Context, ids []string) (total int, err 
 	}
 }
 
-func (s *services) enqueueLinks(ctx context.Context, bookings []booking.Booking) (n int, err error) {
+// today is the occurrence of a mail that a booking gets once a day.
+func today(booking.Booking) string { return time.Now().UTC().Format(time.DateOnly) }
+
+func (s *services) enqueueLinks(ctx context.Context, bookings []booking.Booking,
+	occurrence func(booking.Booking) string) (n int, err error) {
 	now := time.Now()
 	err = pg.InTx(ctx, s.db, func(tx *sql.Tx) error {
 		n = 0
@@ -92,7 +101,7 @@ func (s *services) enqueueLinks(ctx context.Context, bookings []booking.Booking)
 			if !b.End.After(now) {
 				continue
 			}
-			added, err := s.messages.Enqueue(ctx, tx, bookingmail.LinkAgain(b, now.UTC().Format(time.DateOnly)))
+			added, err := s.messages.Enqueue(ctx, tx, bookingmail.LinkAgain(b, occurrence(b)))
 			if err != nil {
 				return err
 			}

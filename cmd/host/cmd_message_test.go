@@ -70,7 +70,19 @@ func TestMessages_MailboxAndCommands(t *testing.T) {
 	eventually(t, "the link is there", func() bool {
 		return strings.Contains(c.get("/mailbox").body, "Your link: The Studio")
 	})
-	status, _, stderr := command(t, env, "message", "test", "ann@example.com")
+	status, renewed, stderr := command(t, env, "booking", "renew-links", "--mail", "--json", b.ID)
+	require.Equal(t, 0, status, stderr)
+	require.Equal(t, "1 mail due\n", stderr)
+	var line struct{ Link string }
+	require.NoError(t, json.Unmarshal([]byte(renewed), &line))
+	require.NotContains(t, line.Link, b.Token)
+	status, _, stderr = command(t, env, "booking", "renew-links", "--mail", "--all")
+	require.Equal(t, 0, status, stderr)
+	require.Equal(t, "1 mail due\n", stderr)
+	eventually(t, "both new links are mailed", func() bool {
+		return strings.Count(c.get("/mailbox").body, "Your link: The Studio") == 3
+	})
+	status, _, stderr = command(t, env, "message", "test", "ann@example.com")
 	require.Equal(t, 1, status)
 	require.Contains(t, stderr, "SMTP_URL")
 	for _, args := range [][]string{{"resend"}, {"link"}, {"link", "--coming", b.ID},

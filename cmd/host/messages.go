@@ -105,7 +105,7 @@ func composeTest(_ context.Context, m notify.Message) (notify.Mail, error) {
 
 // messageCounts are zero on a host that sends nothing: doctor warns about that.
 func (s *services) messageCounts(ctx context.Context) (notify.Counts, error) {
-	if s.mailServer == nil && s.mailbox == nil {
+	if !s.mails() {
 		return notify.Counts{}, nil
 	}
 	return s.messages.Counts(ctx)
