@@ -320,6 +320,8 @@ var frenchTexts = map[string]string{
 		"écrirons dès qu’une décision est prise.",
 	"%s goes back to the means of payment that was used. It usually arrives within 5 to 10 working days.": "%s sont rendus " +
 		"sur le moyen de paiement utilisé, en général sous 5 à 10 jours ouvrés.",
+	"We have refunded %s. It usually arrives within 5 to 10 working days.": "Nous avons remboursé %s. Le montant " +
+		"arrive en général sous 5 à 10 jours ouvrés.",
 	"The attached file puts the time into your calendar.":    "Le fichier joint ajoute l’horaire à votre agenda.",
 	"The attached file removes the time from your calendar.": "Le fichier joint retire l’horaire de votre agenda.",
 	"We look forward to seeing you.":                         "Au plaisir de vous accueillir.",

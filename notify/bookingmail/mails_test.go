@@ -109,6 +109,7 @@ func TestMails_PaidMovedCancelledRefunded(t *testing.T) {
 	mails = w.send()
 	require.Len(t, mails, 2)
 	require.Contains(t, w.one(mails, ann.Email).Subject, "Your refund")
+	require.Contains(t, w.one(mails, ann.Email).Text, "We have refunded EUR ")
 	require.Empty(t, w.send())
 	w.invariants()
 }

@@ -150,7 +150,8 @@ func sentences(l locale.Locale, c Content) (all []string) {
 		case c.Refund.ByHand:
 			say(l.T("%s is paid back to you.", l.Money(c.Refund.Amount)))
 		default:
-			say(back(l, c.Refund.Amount))
+			// The mail about the cancellation has said that it goes back.
+			say(l.T("We have refunded %s. It usually arrives within 5 to 10 working days.", l.Money(c.Refund.Amount)))
 		}
 	case TopicRefundFailed:
 		if c.Refund != nil {
