@@ -190,8 +190,8 @@ func TestEventsPlain_SameAsOneByOne(t *testing.T) {
 					s := s
 					s.db, s.capacity, s.hook.Timeout = testdb.Open(t, driver, url), 3, 100*time.Second
 					if strings.HasPrefix(name, "re") || name == "serializable" {
-						_, err := s.db.Exec(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation
-							= %L', current_database(), '` + name + `'); END $$`)
+						_, err := s.db.Exec(`DO $$ BEGIN EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I
+							SET default_transaction_isolation = %L', current_database(), '` + name + `'); END $$`)
 						require.NoError(t, err)
 						s.db.SetMaxIdleConns(0) // The connection above has the old default.
 					}

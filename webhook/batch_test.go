@@ -255,10 +255,17 @@ func TestHandleBatch_FailedStatement(t *testing.T) {
 func setIsolation(t *testing.T, db *sql.DB, level string) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(), `DO $$ BEGIN
-		EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = %L', current_database(), '`+level+`');
+		EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET default_transaction_isolation = %L',
+			current_database(), '`+level+`');
 	END $$`)
 	require.NoError(t, err)
 	db.SetMaxIdleConns(0)
+	// A pooler keeps connections with the level before, this one among them.
+	_, err = db.ExecContext(t.Context(), `SELECT pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a
+		WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()`)
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), `SELECT pg_terminate_backend(pg_backend_pid())`)
+	require.Error(t, err)
 	var got string
 	require.NoError(t, db.QueryRowContext(t.Context(), `SHOW transaction_isolation`).Scan(&got))
 	require.Equal(t, level, got)
