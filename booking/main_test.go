@@ -108,6 +108,15 @@ func exec(t testing.TB, db booking.Querier, query string, args ...any) {
 	require.NoError(t, err)
 }
 
+// execRetried repeats a statement that conflicts under a stricter default isolation.
+func execRetried(ctx context.Context, db booking.Querier, query string, args ...any) error {
+	for {
+		if _, err := db.ExecContext(ctx, query, args...); !booking.IsRetryable(err) {
+			return err
+		}
+	}
+}
+
 func count(t testing.TB, db booking.Querier, query string, args ...any) int {
 	t.Helper()
 	var n int

@@ -124,8 +124,7 @@ func (got opResult) notes(b *modelBooking, status, other booking.Status) bool {
 var timePasses = map[string]opKind{
 	"lapse": {weight: 3, about: true,
 		do: func(w *modelRun, ctx context.Context, _ *booking.Store, _ modelOp, id string) (booking.Booking, error) {
-			_, err := w.db.ExecContext(ctx, expireBothSQL, id, time.Now().Add(-time.Hour))
-			return booking.Booking{}, err
+			return booking.Booking{}, execRetried(ctx, w.db, expireBothSQL, id, time.Now().Add(-time.Hour))
 		},
 		explain: func(_ *modelRun, _ *model, _ modelOp, b *modelBooking, got opResult) bool {
 			b.lapsed = b.lapsed || b.status == booking.StatusPending

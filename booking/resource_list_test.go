@@ -188,7 +188,7 @@ func TestListResources_ConcurrentCallsSeeTheirCommits(t *testing.T) {
 		wg.Go(func() {
 			for i := range 20 {
 				name := fmt.Sprintf("name-%02d-of-%02d", i, n)
-				if _, err := db.ExecContext(t.Context(),
+				if err := execRetried(t.Context(), db,
 					`UPDATE booking_platform.resources SET name = $2::text WHERE id = $1::uuid`, id, name); err != nil {
 					t.Error(err)
 					return
