@@ -119,9 +119,15 @@ func execRetried(ctx context.Context, db booking.Querier, query string, args ...
 
 func count(t testing.TB, db booking.Querier, query string, args ...any) int {
 	t.Helper()
-	var n int
-	require.NoError(t, db.QueryRowContext(t.Context(), query, args...).Scan(&n))
-	return n
+	for {
+		var n int
+		err := db.QueryRowContext(t.Context(), query, args...).Scan(&n)
+		if booking.IsRetryable(err) {
+			continue // As in execRetried; in a transaction the next error is another.
+		}
+		require.NoError(t, err)
+		return n
+	}
 }
 
 // soldTwice counts pairs of bookings that share a unit at a time, buffers and completed
