@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-//go:embed booking/*.sql webhook/*.sql payments/*.sql auth/*.sql host/*.sql notify/*.sql bookingmail/*.sql
+//go:embed booking/*.sql webhook/*.sql payments/*.sql auth/*.sql host/*.sql
+//go:embed notify/*.sql bookingmail/*.sql
 var files embed.FS
 
 // Set names the tables of packages. Sets combine with |, and include those that their

@@ -340,7 +340,9 @@ func (s *Store) record(ctx context.Context, c claimed, do func(context.Context) 
 		if err == nil {
 			return
 		}
-		time.Sleep(time.Duration(n+1) * 200 * time.Millisecond)
+		if n < recordTries-1 {
+			time.Sleep(time.Duration(n+1) * 200 * time.Millisecond)
+		}
 	}
 	s.log.LogAttrs(ctx, slog.LevelError, "result of a message not recorded; it may be sent again",
 		slog.String("message", c.ID), slog.String("error", err.Error()), slog.String("sqlstate", pg.SQLState(err)))

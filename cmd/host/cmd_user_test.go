@@ -74,11 +74,11 @@ func TestUser_AddChangeList(t *testing.T) {
 	status, stdout, _ = userCommand(t, env, "", "list")
 	require.Equal(t, 0, status)
 	require.Regexp(t, `(?s)ada@example.com +ADMIN +active.*bob@example.com +READONLY +active`, stdout)
-	for _, args := range [][]string{{"role", "nobody@example.com", "OPS"}, {"disable", "nobody@example.com"},
-		{"passwd", "nobody@example.com"}} {
+	for _, args := range [][]string{{"role", "unknown@example.com", "OPS"}, {"disable", "unknown@example.com"},
+		{"passwd", "unknown@example.com"}} {
 		status, _, stderr = userCommand(t, env, password+"\n", args...)
 		require.Equal(t, 1, status)
-		require.Contains(t, stderr, `there is no user "nobody@example.com"`)
+		require.Contains(t, stderr, `there is no user "unknown@example.com"`)
 	}
 	require.NotContains(t, stdout+stderr, password)
 	for _, in := range []string{"", "\r\n"} {
